@@ -1,0 +1,72 @@
+"""How a failure is told: one line and a hint, or one JSON object, and the exit status."""
+
+from __future__ import annotations
+
+import click
+
+from sus_local.cli.output import emit_json, note
+from sus_local.cli.text import t
+from sus_local.errors import SusLocalError, from_os_error
+
+FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Tell ``error`` to the user; gives the exit status.
+
+    Args:
+        as_json: One ``{"error": {"type", "message", "hint"}}`` on standard output instead.
+    """
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        if as_json:
+            _emit("Interrupted", "interrupted", "")
+        return INTERRUPTED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        note(error.format_message())
+        return USAGE
+    if isinstance(error, click.ClickException):
+        return _report_usage(error, as_json=as_json)
+    known = _as_known(error)
+    if as_json:
+        _emit(type(known).__name__, known.message, known.hint)
+    else:
+        note(t("error: {message}", message=known.message))
+        if known.hint:
+            note(t("hint: {hint}", hint=known.hint))
+    return FAILURE
+
+
+def _as_known(error: BaseException) -> SusLocalError:
+    if isinstance(error, SusLocalError):
+        return error
+    if isinstance(error, OSError):
+        return from_os_error(error, doing="working")
+    if isinstance(error, MemoryError):
+        return InternalError("out of memory", hint="close other programs, or take a smaller model")
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    hint = (
+        "this is a mistake in sus-local: run again with SUS_LOCAL_DEBUG=1 and report what it says"
+    )
+    return InternalError(f"internal error: {what}", hint=hint)
+
+
+class InternalError(SusLocalError):
+    """Something that the program did not expect."""
+
+
+def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context else ""
+    if as_json:
+        _emit("UsageError", error.format_message(), hint)
+    else:
+        note(t("error: {message}", message=error.format_message()))
+        if hint:
+            note(t("hint: {hint}", hint=hint))
+    return error.exit_code if isinstance(error, click.UsageError) else FAILURE
+
+
+def _emit(kind: str, message: str, hint: str) -> None:
+    emit_json({"error": {"type": kind, "message": message, "hint": hint}})

@@ -1,0 +1,146 @@
+"""The command ``sus-local``: the group of its commands and the one error boundary.
+
+A command's module is imported when the command runs, so that ``sus-local --help`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import NoReturn
+
+import click
+
+from sus_local.cli import text
+from sus_local.cli.failure import report
+from sus_local.cli.localise import localised
+from sus_local.cli.text import t
+
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Talk": {
+        "demo": ("sus_local.cli.demo:demo", "Talk to the bundled demo model."),
+        "chat": ("sus_local.cli.chat:chat", "Hold a conversation in the terminal."),
+        "run": ("sus_local.cli.run:run", "Answer one prompt."),
+        "history": ("sus_local.cli.history:history", "Find, show and export conversations."),
+    },
+    "Models": {
+        "convert": ("sus_local.cli.convert:convert", "Convert a checkpoint to GGUF."),
+        "pull": ("sus_local.cli.pull:pull", "Download a ready GGUF from the hub."),
+        "models": ("sus_local.cli.models:models", "List, show, verify and remove local models."),
+    },
+    "This machine": {
+        "doctor": ("sus_local.cli.doctor:doctor", "Tell what this machine can run."),
+        "plan": ("sus_local.cli.plan:plan", "Tell where a model's memory would go."),
+        "bench": ("sus_local.cli.bench:bench", "Measure a model's speed."),
+    },
+}
+"""Heading → command → where it is (``module:attribute``) and its line in the help."""
+
+
+def _present() -> dict[str, dict[str, tuple[str, str]]]:
+    """The sections with the commands that this installation has."""
+    return {
+        heading: {
+            name: entry
+            for name, entry in commands.items()
+            if find_spec(entry[0].partition(":")[0]) is not None
+        }
+        for heading, commands in SECTIONS.items()
+    }
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for commands in _present().values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for commands in _present().values():
+            if cmd_name in commands:
+                return _load(commands[cmd_name][0])
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with the nearest command named when there is no such one."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            mean = t(" Did you mean {name}?", name=near[0]) if near else ""
+            ctx.fail(t("There is no command {name}.", name=repr(name)) + mean)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, commands in _present().items():
+            rows = [(name, t(line)) for name, (_, line) in commands.items()]
+            if rows:
+                with formatter.section(t(heading)):
+                    formatter.write_dl(rows)
+
+
+def _load(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return localised(command)
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="A command tells more with --help. SUS_LOCAL_HOME moves everything the program writes.",
+)
+@click.version_option(package_name="sus-local", prog_name="sus-local")
+def cli() -> None:
+    """Run SUS-Chat-34B and other LLaMA-architecture models offline, on a laptop.
+
+    \b
+    sus-local demo                                        a first conversation, in seconds
+    sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M      the real model, from its checkpoint
+    sus-local chat SUS-Chat-34B                           and a conversation with it
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and end the process with its exit status."""
+    from sus_local.cli.output import use_utf8
+
+    use_utf8()
+    status = run(sys.argv[1:] if args is None else args)
+    _close_output()
+    sys.exit(status)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command line ``args``; gives the exit status.
+
+    Every error becomes one line on standard error (or JSON, with ``--json``): 1 for a failure,
+    2 for wrong usage, 130 after Ctrl-C, 141 where the reader of the output went away.
+    """
+    text.use(text.choose(args))
+    try:
+        status = localised(cli).main(list(args), prog_name="sus-local", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("SUS_LOCAL_DEBUG") == "1" and not isinstance(error, click.ClickException):
+            raise
+        return report(error, as_json=_wants_json(args))
+    return status if isinstance(status, int) else 0
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    options = args[: args.index("--")] if "--" in args else args
+    return "--json" in options
+
+
+def _close_output() -> None:
+    """Flush; where the reader is gone, let the interpreter flush into nothing at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,37 @@
+"""Where output goes: answers to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def emit_json(value: Any) -> None:
+    """Write one JSON value and a newline to standard output, at once.
+
+    Characters that UTF-8 cannot carry (lone surrogates) are written as escapes.
+    """
+    line = json.dumps(value, ensure_ascii=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(value)
+    print(line, flush=True)
+
+
+def note(text: str = "", *, end: str = "\n") -> None:
+    """Write a line for a person to standard error."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def use_utf8() -> None:
+    """Make the standard streams carry any text: UTF-8 in pipes, no failure on a terminal."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is None:
+            continue
+        if stream.isatty():
+            reconfigure(errors="replace")
+        else:
+            reconfigure(encoding="utf-8", errors="replace")
