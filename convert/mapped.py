@@ -1,0 +1,101 @@
+"""A shard on this machine, mapped into memory instead of read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+from pathlib import Path
+from types import TracebackType
+
+from sus_local.errors import ShardError
+
+from .source import Shard, TensorInfo
+
+_READ_BYTES = 1 << 20
+
+
+class MappedShard:
+    """A :class:`~sus_local.convert.source.ShardReader` over a memory map.
+
+    Args:
+        path: The file.
+        shard: What it is expected to be; its size is checked before the map is made.
+        digest: Its SHA-256 where somebody has computed it already.
+
+    Raises:
+        ShardError: The file has another size than its header was read with.
+        OSError: The file cannot be read.
+    """
+
+    def __init__(self, path: Path, shard: Shard, *, digest: str | None = None) -> None:
+        self.path = path
+        self._digest = digest
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size != shard.size:
+                raise ShardError(
+                    f"{shard.name} changed while it was in use: {size} bytes, before {shard.size}",
+                    hint="run the same command again",
+                    shard=shard.name,
+                    size=size,
+                    expected_size=shard.size,
+                )
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._advise("MADV_SEQUENTIAL", 0, size)
+
+    def __enter__(self) -> MappedShard:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the map go; views that somebody still holds keep it alive until they are gone."""
+        with contextlib.suppress(BufferError):
+            self._map.close()
+
+    def sha256(self) -> str:
+        """The hexadecimal SHA-256 of the whole file."""
+        if self._digest is None:
+            self._digest = file_sha256(self.path)
+        return self._digest
+
+    def read(self, tensor: TensorInfo, start: int = 0, end: int | None = None) -> memoryview:
+        """Bytes ``start`` to ``end`` of a tensor, not copied."""
+        first, last = _range(tensor, start, end)
+        return memoryview(self._map)[first:last]
+
+    def drop(self, tensor: TensorInfo, start: int = 0, end: int | None = None) -> None:
+        """Let those bytes leave memory; reading them again is correct, only slower."""
+        first, last = _range(tensor, start, end)
+        first -= first % mmap.PAGESIZE
+        if last > first:
+            self._advise("MADV_DONTNEED", first, last - first)
+
+    def _advise(self, advice: str, start: int, length: int) -> None:
+        # Windows has no madvise: its working set is trimmed under pressure anyway.
+        number = getattr(mmap, advice, None)
+        if number is not None:
+            self._map.madvise(number, start, length)
+
+
+def file_sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file, read in small pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _range(tensor: TensorInfo, start: int, end: int | None) -> tuple[int, int]:
+    stop = tensor.num_bytes if end is None else end
+    if not 0 <= start <= stop <= tensor.num_bytes:
+        raise ValueError(f"bytes {start} to {stop} of {tensor.num_bytes} in {tensor.name}")
+    return tensor.start + start, tensor.start + stop

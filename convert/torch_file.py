@@ -1,0 +1,135 @@
+"""``pytorch_model*.bin``, through the optional extra ``torch``.
+
+Only weights are unpickled (``weights_only``), and the file is mapped into memory, not read.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sus_local.errors import ConvertError, ShardError, TensorError
+
+from .mapped import file_sha256
+from .source import Shard, ShardReader, TensorInfo
+
+if TYPE_CHECKING:
+    import torch
+
+_DTYPES = {"torch.bfloat16": "BF16", "torch.float16": "F16", "torch.float32": "F32"}
+
+
+def read_header(path: Path) -> list[TensorInfo]:
+    """The tensors of a file, with places as if they lay one after another.
+
+    Raises:
+        ConvertError: torch is not installed.
+        ShardError: The file is damaged, or holds more than tensors.
+        TensorError: A tensor is not BF16, F16 or F32.
+    """
+    infos, place = [], 0
+    for name, tensor in _load(path).items():
+        info = _info(name, tensor, path.name, place)
+        infos.append(info)
+        place = info.end
+    return infos
+
+
+def open_shard(path: Path, shard: Shard) -> AbstractContextManager[ShardReader]:
+    """A reader of one file. Errors: as :func:`read_header`."""
+    return _opened(TorchShard(path, shard))
+
+
+@contextmanager
+def _opened(reader: TorchShard) -> Iterator[ShardReader]:
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+class TorchShard:
+    """A :class:`~sus_local.convert.source.ShardReader` over torch's own memory map."""
+
+    def __init__(self, path: Path, shard: Shard) -> None:
+        self.path = path
+        self._tensors: dict[str, torch.Tensor] = _load(path)
+        size = path.stat().st_size
+        if size != shard.size:
+            raise ShardError(
+                f"{shard.name} changed while it was in use: {size} bytes, before {shard.size}",
+                hint="run the same command again",
+                shard=shard.name,
+            )
+
+    def sha256(self) -> str:
+        """The hexadecimal SHA-256 of the whole file."""
+        return file_sha256(self.path)
+
+    def read(self, tensor: TensorInfo, start: int = 0, end: int | None = None) -> memoryview:
+        """Bytes ``start`` to ``end`` of a tensor; copied only if it is not contiguous."""
+        import torch
+
+        flat = self._tensors[tensor.name].contiguous().reshape(-1)
+        view = memoryview(flat.view(torch.uint8).numpy())
+        return view[start : tensor.num_bytes if end is None else end]
+
+    def drop(self, tensor: TensorInfo, start: int = 0, end: int | None = None) -> None:
+        """Nothing to do: the system drops the pages of torch's own map under pressure."""
+
+    def close(self) -> None:
+        """Let the map go."""
+        self._tensors.clear()
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        import torch
+    except ImportError:
+        raise ConvertError(
+            f"{path.name} needs torch, which is not installed",
+            hint='pip install "sus-local[torch]", or use a checkpoint in safetensors',
+            extra="torch",
+        ) from None
+    try:
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except OSError:
+        raise
+    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ShardError(f"{path.name} is damaged: {why}", shard=path.name) from error
+    return _only_tensors(content, path.name)
+
+
+def _only_tensors(content: Any, shard: str) -> dict[str, Any]:
+    import torch
+
+    if not isinstance(content, dict):
+        raise ShardError(f"{shard} does not hold tensors by name", shard=shard)
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise ShardError(f"{shard} holds more than tensors: {str(name)[:80]!r}", shard=shard)
+    return dict(content)
+
+
+def _info(name: str, tensor: torch.Tensor, shard: str, place: int) -> TensorInfo:
+    dtype = _DTYPES.get(str(tensor.dtype))
+    if dtype is None or tensor.layout != _strided():
+        raise TensorError(
+            f"tensor {name!r} in {shard} has type {tensor.dtype}, not BF16, F16 or F32",
+            hint="use the model's unquantized checkpoint",
+            tensor=name,
+            dtype=str(tensor.dtype),
+            shard=shard,
+        )
+    end = place + tensor.numel() * tensor.element_size()
+    return TensorInfo(name, dtype, tuple(tensor.shape), shard, place, end)
+
+
+def _strided() -> Any:
+    import torch
+
+    return torch.strided
