@@ -1,0 +1,146 @@
+"""A SQLite file with a versioned schema, safe for several threads and processes.
+
+Write-ahead log, foreign keys, short transactions that wait for others, and every failure told as
+a :class:`HistoryError`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sus_local.errors import HistoryError
+
+BUSY_SECONDS = 3.0
+"""How long a transaction waits for another process."""
+
+Migrations = Sequence[Sequence[str]]
+"""For each version of the schema, the statements that lead to the next."""
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="Database")
+
+
+class Database:
+    """An open database; any thread may use it.
+
+    Args:
+        path: The file, made if it is not there; ``":memory:"`` keeps nothing.
+        migrations: The schema.
+
+    Raises:
+        HistoryError: From here and every method: the file is locked, damaged, newer than this
+            program, or the disk is full. What was saved before is not harmed.
+    """
+
+    def __init__(self, path: Path | str, migrations: Migrations) -> None:
+        self.path = str(path)
+        self._migrations = migrations
+        self._lock = threading.RLock()
+        with self._errors("opening"):
+            if self.path != ":memory:":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._errors("opening"):
+                self._prepare()
+        except HistoryError:
+            self._db.close()
+            raise
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Twice is once."""
+        with self._lock:
+            self._db.close()
+
+    def _prepare(self) -> None:
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if self._version() < len(self._migrations):
+            with self._transaction():
+                self._migrate()
+        if self._version() > len(self._migrations):
+            raise HistoryError(
+                f"{self.path} has schema version {self._version()}, "
+                f"this program knows {len(self._migrations)}",
+                hint="upgrade sus-local, or set SUS_LOCAL_HOME to another folder",
+                version=self._version(),
+            )
+
+    def _version(self) -> int:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    def _migrate(self) -> None:
+        """Bring the schema up to date; another process may have done so by now."""
+        for version in range(self._version(), len(self._migrations)):
+            for statement in self._migrations[version]:
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {version + 1}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            with self._lock:
+                yield
+        except (sqlite3.Error, OSError) as error:
+            raise _told(error, doing, self.path) from error
+
+    def write(self, doing: str, change: Callable[[], T]) -> T:
+        """Do ``change`` in one transaction.
+
+        Args:
+            doing: What it does, for an error: ``"saving in"``.
+        """
+        with self._errors(doing), self._transaction():
+            return change()
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement of a change (see :meth:`write`)."""
+        return self._db.execute(sql, values)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with self._errors("reading"):
+            return self._db.execute(sql, values).fetchall()
+
+
+def _told(error: sqlite3.Error | OSError, doing: str, path: str) -> HistoryError:
+    """What went wrong, in one line, with the next step."""
+    reason = str(error)
+    if "locked" in reason or "busy" in reason:
+        hint = "another program holds it; close that, then try again"
+    elif "full" in reason or "No space" in reason:
+        hint = "free some space; what was saved before is safe"
+    elif "malformed" in reason or "not a database" in reason:
+        hint = "nothing was changed; move the file away to begin a new one"
+    elif "FOREIGN KEY" in reason:
+        reason, hint = "the conversation was deleted meanwhile", "/new begins another"
+    else:
+        hint = "what was saved before is safe"
+    return HistoryError(f"{doing} {path} failed: {reason}", hint=hint, path=path)

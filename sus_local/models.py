@@ -1,0 +1,265 @@
+"""The local store: GGUF files and their manifests; a name, a path or a hub id → a file.
+
+A model is a file ``NAME.gguf`` in the store's folder, or the files ``NAME-00001-of-0000N.gguf`` of
+a split one. Beside it lies ``NAME.gguf.json``, its manifest: where it came from and its checksums,
+as the converter or the download wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sus_local import paths
+from sus_local.errors import ModelNotFoundError, from_os_error
+
+_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
+_QUANT = re.compile(r"[-.](?P<type>(?:I?Q\d\w*|TQ\d_0|B?F16|F32))$", re.IGNORECASE)
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(?::[\w.-]+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model file of the local store.
+
+    Attributes:
+        name: Its file name without ``.gguf`` and without the counting of a split file.
+        files: The file, or the parts of a split one in order.
+        num_bytes: Size of all files.
+        manifest: What is recorded about it; empty where there is no manifest.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    num_bytes: int
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The file to load: the first part of a split one."""
+        return self.files[0]
+
+    @property
+    def family(self) -> str:
+        """The name without its quantization.
+
+        >>> StoredModel("SUS-Chat-34B-Q4_K_M", (), 0).family
+        'SUS-Chat-34B'
+        """
+        return _QUANT.sub("", self.name)
+
+    @property
+    def quant(self) -> str:
+        """The quantization in the name, in capitals; empty if there is none.
+
+        >>> StoredModel("sus-chat-34b.q4_k_m", (), 0).quant
+        'Q4_K_M'
+        """
+        match = _QUANT.search(self.name)
+        return match["type"].upper() if match else ""
+
+    @property
+    def repository(self) -> str:
+        """The hub repository that it came from; empty for a local source."""
+        source = self.manifest.get("source")
+        name = source.get("repository") if isinstance(source, dict) else source
+        return name if isinstance(name, str) and _HUB_ID.match(name) else ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all parts of a split file are there."""
+        match = _SPLIT.search(self.path.stem)
+        return match is None or len(self.files) == int(match[2])
+
+
+def manifest_path(path: Path) -> Path:
+    """Where the manifest of the model file ``path`` lies.
+
+    >>> manifest_path(Path("a.gguf")).name
+    'a.gguf.json'
+    """
+    return path.with_name(path.name + ".json")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the model file ``path``; empty if there is none, or none that is readable."""
+    try:
+        value = json.loads(manifest_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Put ``manifest`` beside the model file ``path``, whole or not at all.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    target = manifest_path(path)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        text = json.dumps(manifest, ensure_ascii=False, indent=1)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise from_os_error(error, doing="writing", path=target) from error
+
+
+def list_models(folder: Path | None = None) -> list[StoredModel]:
+    """The models of the store, by name.
+
+    Args:
+        folder: Another folder than the store's.
+    """
+    folder = paths.models_dir() if folder is None else folder
+    parts: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.gguf")) if folder.is_dir() else ():
+        if not path.name.startswith("."):
+            parts.setdefault(_SPLIT.sub("", path.stem), []).append(path)
+    models = [_stored(name, files) for name, files in parts.items()]
+    return sorted(models, key=lambda model: model.name.lower())
+
+
+def at_path(path: Path) -> StoredModel:
+    """The model of a file anywhere, with the other parts of a split one.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+    """
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"there is no file {path}", hint="sus-local models list", name=str(path)
+        )
+    name = _SPLIT.sub("", path.stem)
+    if name == path.stem:
+        return _stored(name, [path])
+    return _stored(name, sorted(path.parent.glob(f"{name}-*-of-*.gguf")))
+
+
+def _stored(name: str, files: list[Path]) -> StoredModel:
+    num_bytes = sum(path.stat().st_size for path in files)
+    return StoredModel(name, tuple(files), num_bytes, read_manifest(files[0]))
+
+
+def find_models(name: str, models: list[StoredModel]) -> list[StoredModel]:
+    """Those of ``models`` that ``name`` may mean; capitals do not matter.
+
+    A name is that of a file, of a family (with ``:QUANT`` to pick one), or a hub id. The exact
+    name of a file comes before all else.
+
+    >>> models = [StoredModel("A-Q8_0", (), 0), StoredModel("A-Q4_0", (), 0)]
+    >>> [model.name for model in find_models("a:q4_0", models)]
+    ['A-Q4_0']
+    >>> len(find_models("a", models))
+    2
+    """
+    wanted = name.lower().removesuffix(".gguf")
+    exact = [model for model in models if model.name.lower() == wanted]
+    if exact:
+        return exact
+    base, _, quant = wanted.partition(":")
+    return [
+        model
+        for model in models
+        if base in (model.family.lower(), model.repository.lower())
+        and quant in ("", model.quant.lower())
+    ]
+
+
+def resolve(name: str) -> StoredModel:
+    """The model that a user means by ``name``: a path, a name in the store, or a hub id.
+
+    Raises:
+        ModelNotFoundError: None, or several; the hint is the next command.
+    """
+    if _is_path(name):
+        return at_path(Path(name).expanduser())
+    models = list_models()
+    found = find_models(name, models)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise _not_found(name, models)
+    recent = last_used()
+    for model in found:
+        if recent is not None and model.path == recent.path:
+            return model
+    names = ", ".join(model.name for model in found)
+    raise ModelNotFoundError(
+        f"{len(found)} models are called {name}: {names}",
+        hint=f"name one of them: {found[0].name}",
+        name=name,
+    )
+
+
+def _is_path(name: str) -> bool:
+    if Path(name).expanduser().is_file():
+        return True
+    separators = name.startswith((".", "~", "/", "\\")) or os.path.isabs(name)
+    return separators or (name.lower().endswith(".gguf") and ("/" in name or os.sep in name))
+
+
+def _not_found(name: str, models: list[StoredModel]) -> ModelNotFoundError:
+    import difflib
+
+    near = difflib.get_close_matches(
+        name.lower(), [each for model in models for each in _names(model)], n=3, cutoff=0.5
+    )
+    names = [model.name for model in models if set(_names(model)) & set(near)]
+    if Path(name).is_dir():
+        hint = f"a folder is converted first: sus-local convert {name} -q Q4_K_M"
+    elif _HUB_ID.match(name):
+        hint = f"sus-local pull {name}, or sus-local convert {name.partition(':')[0]} -q Q4_K_M"
+    elif names:
+        hint = f"did you mean {' or '.join(names)}? All: sus-local models list"
+    elif models:
+        hint = "sus-local models list"
+    else:
+        hint = "no model is here yet: sus-local demo, or sus-local pull org/repo:Q4_K_M"
+    return ModelNotFoundError(f"there is no model {name}", hint=hint, name=name, nearest=names)
+
+
+def _names(model: StoredModel) -> tuple[str, ...]:
+    return (model.name.lower(), model.family.lower())
+
+
+def remove(model: StoredModel) -> None:
+    """Delete a model's files and its manifest.
+
+    Raises:
+        StorageError: A file cannot be deleted.
+    """
+    for path in (*model.files, manifest_path(model.path)):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise from_os_error(error, doing="deleting", path=path) from error
+
+
+def remember_used(path: Path) -> None:
+    """Note that the model file ``path`` was used last; where that cannot be written, let it be."""
+    record = paths.data_dir() / "last_model.json"
+    partial = record.with_name(f"{record.name}.{os.getpid()}")
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"path": str(path.resolve()), "at": time.time()}), "utf-8")
+        os.replace(partial, record)
+    except OSError:
+        return
+
+
+def last_used() -> StoredModel | None:
+    """The model that was used last, if its file is still there."""
+    try:
+        record = json.loads((paths.data_dir() / "last_model.json").read_text(encoding="utf-8"))
+        return at_path(Path(record["path"]))
+    except (OSError, ValueError, KeyError, TypeError, ModelNotFoundError):
+        return None
