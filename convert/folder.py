@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sus_local.errors import CheckpointError, ShardError, from_os_error
+from sus_local.errors import CheckpointError, from_os_error
 
 from . import safetensors_file, torch_file, weights
 from .mapped import MappedShard
 from .source import Shard, ShardReader, TensorInfo
+from .weights import Layout
 
 
 class FolderSource:
@@ -30,6 +31,7 @@ class FolderSource:
 
     spool: Path | None = None
     peak_disk_bytes = 0
+    num_fetched_bytes = 0
 
     def __init__(
         self,
@@ -45,9 +47,11 @@ class FolderSource:
         self._folder = folder
         self.config: Mapping[str, Any] = self._json("config.json", required=True)
         self.generation_config: Mapping[str, Any] = self._json("generation_config.json")
-        self.layout = weights.choose_layout(_names(folder), label=label)
+        present = _names(folder)
+        self.layout: Layout = weights.choose_layout(present, label=label)
         index = self._index()
-        self.shards: Sequence[Shard] = self._find_shards(index)
+        names = weights.shard_names(self.layout, index, present=present, label=label)
+        self.shards: Sequence[Shard] = [self._shard(name) for name in names]
         self.tensors: Mapping[str, TensorInfo] = self._read_tensors(index)
 
     def path(self, name: str) -> Path | None:
@@ -93,20 +97,6 @@ class FolderSource:
         with reading(self.layout.index):
             text = (self._folder / self.layout.index).read_bytes()
         return weights.parse_index(text, name=self.layout.index)
-
-    def _find_shards(self, index: Mapping[str, str] | None) -> list[Shard]:
-        names = sorted(set(index.values())) if index else list(self.layout.shards)
-        missing = [name for name in names if not (self._folder / name).exists()]
-        if missing:
-            raise ShardError(
-                f"{len(missing)} of {len(names)} shards are missing from {self.label}; "
-                f"the first is {missing[0]}",
-                hint="fetch the missing files",
-                shard=missing[0],
-                num_missing=len(missing),
-                num_shards=len(names),
-            )
-        return [self._shard(name) for name in names]
 
     def _shard(self, name: str) -> Shard:
         with reading(name):

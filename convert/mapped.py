@@ -22,15 +22,19 @@ class MappedShard:
         path: The file.
         shard: What it is expected to be; its size is checked before the map is made.
         digest: Its SHA-256 where somebody has computed it already.
+        expected: What its SHA-256 has to be; empty if nobody knows.
 
     Raises:
         ShardError: The file has another size than its header was read with.
         OSError: The file cannot be read.
     """
 
-    def __init__(self, path: Path, shard: Shard, *, digest: str | None = None) -> None:
+    def __init__(
+        self, path: Path, shard: Shard, *, digest: str | None = None, expected: str = ""
+    ) -> None:
         self.path = path
         self._digest = digest
+        self._expected = expected
         with path.open("rb") as file:
             size = file.seek(0, 2)
             if size != shard.size:
@@ -61,9 +65,21 @@ class MappedShard:
             self._map.close()
 
     def sha256(self) -> str:
-        """The hexadecimal SHA-256 of the whole file."""
+        """The hexadecimal SHA-256 of the whole file.
+
+        Raises:
+            ShardError: It is not the expected one.
+        """
         if self._digest is None:
             self._digest = file_sha256(self.path)
+        if self._expected not in ("", self._digest):
+            raise ShardError(
+                f"{self.path.name} is corrupt: its SHA-256 is {self._digest}, "
+                f"the hub's is {self._expected}",
+                hint=f"delete {self.path}, then run the same command again",
+                sha256=self._digest,
+                expected_sha256=self._expected,
+            )
         return self._digest
 
     def read(self, tensor: TensorInfo, start: int = 0, end: int | None = None) -> memoryview:

@@ -24,7 +24,16 @@ from .source import TensorInfo
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
-WEIGHT_DTYPES = {"BF16": 2, "F16": 2, "F32": 4}
+DTYPE_BITS = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
+    **dict.fromkeys(("F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+}
 _MAX_NUMBER = 1 << 63
 _MAX_DIMS = 32
 _KEYS = {"dtype", "shape", "data_offsets"}
@@ -61,8 +70,7 @@ def parse(content: bytes, *, name: str, size: int) -> list[TensorInfo]:
 
     Raises:
         ShardError: Truncated, not a safetensors file, or its tensors do not fill it exactly.
-        TensorError: A tensor's shape, type and length do not agree, or its type is none of
-            BF16, F16 and F32.
+        TensorError: A tensor's shape, type and length do not agree, or its type is unknown.
     """
     length = header_length(content, name=name, size=size)
     text = content[LENGTH_BYTES : LENGTH_BYTES + length]
@@ -101,7 +109,9 @@ def _entries(text: bytes, name: str) -> dict[str, Any]:
         raise _bad_header(name, str(error).splitlines()[0]) from None
     if not isinstance(entries, dict):
         raise _bad_header(name, "not a JSON object")
-    entries.pop("__metadata__", None)
+    metadata = entries.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise _bad_header(name, "__metadata__ is not a table of text")
     return entries
 
 
@@ -138,24 +148,24 @@ def _are_counts(value: Any) -> bool:
 
 
 def _check_bytes(key: str, dtype: Any, shape: list[int], num_bytes: int, name: str) -> None:
-    if not isinstance(dtype, str) or dtype not in WEIGHT_DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise TensorError(
-            f"tensor {key!r} in {name} has type {str(dtype)[:40]!r}, not BF16, F16 or F32",
+            f"tensor {key!r} in {name} has the unknown type {str(dtype)[:40]!r}",
             hint="use the model's unquantized checkpoint",
             tensor=key,
             dtype=dtype,
             shard=name,
         )
-    expected = math.prod(shape) * WEIGHT_DTYPES[dtype]
-    if expected != num_bytes:
+    num_bits = math.prod(shape) * DTYPE_BITS[dtype]
+    if num_bits != num_bytes * 8:
         dims = "x".join(map(str, shape[:8]))
         raise TensorError(
             f"tensor {key!r} in {name} ({dtype}, {dims}) has {num_bytes} bytes, "
-            f"not {_big(expected)}",
+            f"not {_big(num_bits // 8)}",
             hint="fetch the file again",
             tensor=key,
             num_bytes=num_bytes,
-            expected_bytes=expected,
+            expected_bytes=num_bits // 8,
             shard=name,
         )
 

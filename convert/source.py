@@ -29,7 +29,7 @@ class TensorInfo:
 
     Attributes:
         name: Its name in the checkpoint.
-        dtype: ``"BF16"``, ``"F16"`` or ``"F32"``.
+        dtype: As safetensors writes it: ``"BF16"``, ``"F16"``, ``"F32"``, …
         shape: Rows first, as in the checkpoint.
         shard: The file that holds it.
         start: First byte in that file.
@@ -100,6 +100,7 @@ class Source(Protocol):
         shards: In the order to be read.
         peak_disk_bytes: What reading takes on disk at once, beyond what is there already.
         spool: The folder where those bytes lie; None if nothing is written.
+        num_fetched_bytes: What was fetched until now; for a display of progress.
     """
 
     label: str
@@ -110,6 +111,7 @@ class Source(Protocol):
     tensors: Mapping[str, TensorInfo]
     shards: Sequence[Shard]
     spool: Path | None
+    num_fetched_bytes: int
 
     @property
     def peak_disk_bytes(self) -> int: ...

@@ -28,7 +28,7 @@ def read_header(path: Path) -> list[TensorInfo]:
     Raises:
         ConvertError: torch is not installed.
         ShardError: The file is damaged, or holds more than tensors.
-        TensorError: A tensor is not BF16, F16 or F32.
+        TensorError: A tensor is sparse.
     """
     infos, place = [], 0
     for name, tensor in _load(path).items():
@@ -116,20 +116,12 @@ def _only_tensors(content: Any, shard: str) -> dict[str, Any]:
 
 
 def _info(name: str, tensor: torch.Tensor, shard: str, place: int) -> TensorInfo:
-    dtype = _DTYPES.get(str(tensor.dtype))
-    if dtype is None or tensor.layout != _strided():
+    if str(tensor.layout) != "torch.strided":
         raise TensorError(
-            f"tensor {name!r} in {shard} has type {tensor.dtype}, not BF16, F16 or F32",
-            hint="use the model's unquantized checkpoint",
+            f"tensor {name!r} in {shard} is stored as {tensor.layout}, not densely",
             tensor=name,
-            dtype=str(tensor.dtype),
             shard=shard,
         )
+    dtype = _DTYPES.get(str(tensor.dtype), str(tensor.dtype))
     end = place + tensor.numel() * tensor.element_size()
     return TensorInfo(name, dtype, tuple(tensor.shape), shard, place, end)
-
-
-def _strided() -> Any:
-    import torch
-
-    return torch.strided

@@ -83,6 +83,28 @@ def parse_index(text: bytes, *, name: str) -> dict[str, str]:
     return entries
 
 
+def shard_names(
+    layout: Layout, index: Mapping[str, str] | None, *, present: Collection[str], label: str
+) -> list[str]:
+    """The shards in the order to be read.
+
+    Raises:
+        ShardError: Some are not among the files that are ``present``.
+    """
+    names = sorted(set(index.values())) if index else list(layout.shards)
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise ShardError(
+            f"{len(missing)} of {len(names)} shards are missing from {label}; "
+            f"the first is {missing[0]}",
+            hint="fetch the missing files",
+            shard=missing[0],
+            num_missing=len(missing),
+            num_shards=len(names),
+        )
+    return names
+
+
 def is_plain_name(name: str) -> bool:
     """Whether a name stays inside its folder on every platform.
 

@@ -1,0 +1,304 @@
+"""A checkpoint on the hub, read as a stream.
+
+Headers come first, by range requests. Then one shard after another: the next is fetched while one
+is read, and each is deleted when its reader leaves it, so at most two are on disk. A shard that is
+in the hub client's own cache is read there and never deleted. Shards bypass that cache and its
+chunk store, unless they are to be kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sus_local import hub, paths
+from sus_local.download import PARTIAL_SUFFIX, Download
+from sus_local.errors import CheckpointError, OfflineError, OutputHeldError
+from sus_local.hub import Repository
+
+from . import safetensors_file, weights
+from .folder import FolderSource, reading
+from .mapped import MappedShard
+from .source import Shard, ShardReader, Source, TensorInfo
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+_FIRST_HEADER_BYTES = 1 << 16
+_HEADERS_AT_ONCE = 4
+_POLL_S = 0.2
+_STOP_S = 2.0
+
+
+def open_repository(
+    name: str,
+    *,
+    revision: str | None = None,
+    keep_source: bool = False,
+    cache_dir: Path | None = None,
+) -> Source:
+    """A repository on the hub; its copy in the client's cache where the hub is out of reach.
+
+    Args:
+        name: ``org/name``.
+        revision: Branch, tag or commit.
+        keep_source: Fetch shards into the client's own cache and leave them there.
+        cache_dir: Where shards lie otherwise; by default ``convert`` in this program's cache.
+
+    Raises:
+        HubError: It does not exist, is gated, or cannot be reached and is not in the cache.
+        CheckpointError: It is damaged, incomplete or of another kind.
+    """
+    try:
+        repository = hub.resolve(name, revision=revision)
+    except OfflineError as error:
+        return _from_cache(name, revision, error)
+    spool = (cache_dir or paths.cache_dir() / "convert") / name.replace("/", "--")
+    return HubSource(repository, spool=spool / repository.commit, keep_source=keep_source)
+
+
+def _from_cache(name: str, revision: str | None, why: OfflineError) -> Source:
+    snapshot = hub.find_snapshot(name, revision=revision)
+    if snapshot is None:
+        raise why
+    try:
+        return FolderSource(snapshot, label=name, repository=name, revision=snapshot.name)
+    except CheckpointError as error:
+        raise OfflineError(
+            f"{why.message}; of its copy in the cache: {error.message}", hint=why.hint
+        ) from error
+
+
+class HubSource:
+    """A :class:`~sus_local.convert.source.Source` that fetches shards while others are read."""
+
+    def __init__(self, repository: Repository, *, spool: Path, keep_source: bool = False) -> None:
+        self.label = repository.name
+        self.repository: str | None = repository.name
+        self.revision: str | None = repository.commit
+        self.spool: Path | None = spool
+        self.num_fetched_bytes = 0
+        self._source = repository
+        self._spool = spool
+        self._keep = keep_source
+        self._skipped: set[str] = set()
+        self._fetches: dict[str, _Fetch] = {}
+        self._lock: BaseFileLock | None = None
+        self.config: Mapping[str, Any] = self._json("config.json", required=True)
+        self.generation_config: Mapping[str, Any] = self._json("generation_config.json")
+        shards, index = self._find_shards()
+        self.shards: Sequence[Shard] = shards
+        self.tensors: Mapping[str, TensorInfo] = weights.merge(self._headers(), index)
+
+    @property
+    def peak_disk_bytes(self) -> int:
+        """Two neighbouring shards at most, or all of them if they are kept."""
+        missing = [self._missing_bytes(shard) for shard in self.shards]
+        if self._keep:
+            return sum(missing)
+        needed = [size for size in missing if size] + [0]
+        return max(a + b for a, b in zip(needed, [*needed[1:], 0], strict=True))
+
+    def path(self, name: str) -> Path | None:
+        """A small file, in the client's own cache; None if the repository has none."""
+        return hub.fetch(self._source, name) if name in self._source.files else None
+
+    @contextmanager
+    def open(self, shard: Shard) -> Iterator[ShardReader]:
+        """Wait until a shard is here, and fetch the next one meanwhile.
+
+        Raises:
+            HubError: It cannot be fetched.
+            ShardError: It is not what its header promised.
+            OutputHeldError: Another conversion fetches the same shards.
+        """
+        path = self._wait_for(shard)
+        self._start(self._next_missing(shard))
+        with reading(shard.name):
+            # What was fetched here was verified; what the cache holds is compared when hashed.
+            digest = shard.version if path == self._spooled(shard) else None
+            opened = MappedShard(path, shard, digest=digest or None, expected=shard.version)
+        with opened as reader:
+            yield reader
+        self._release(shard)
+
+    def skip(self, shard: Shard) -> None:
+        """This shard is not needed any more: do not fetch it, and delete what was fetched."""
+        self._skipped.add(shard.name)
+        self._stop(shard.name)
+        self._release(shard)
+        _delete(self._spooled(shard).with_name(shard.name + PARTIAL_SUFFIX))
+
+    def close(self) -> None:
+        """Stop what is under way. Finished and partial shards stay for the next attempt."""
+        for name in list(self._fetches):
+            self._stop(name)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        with suppress(OSError):
+            self._spool.rmdir()
+
+    def _json(self, name: str, *, required: bool = False) -> dict[str, Any]:
+        path = self.path(name)
+        if path is not None:
+            with reading(name):
+                return weights.parse_json(path.read_bytes(), name=name)
+        if not required:
+            return {}
+        hint = "give a Hugging Face checkpoint: config.json and *.safetensors"
+        raise CheckpointError(f"{self.label} has no {name}", hint=hint)
+
+    def _find_shards(self) -> tuple[list[Shard], dict[str, str] | None]:
+        files = self._source.files
+        layout = weights.choose_layout(files.keys(), label=self.label)
+        if layout.kind != "safetensors":
+            raise CheckpointError(
+                f"{self.label} has only pytorch_model*.bin, which cannot be read as a stream",
+                hint=f"hf download {self.label} --local-dir FOLDER, then convert FOLDER",
+            )
+        index = None
+        if layout.index:
+            text = hub.fetch(self._source, layout.index).read_bytes()
+            index = weights.parse_index(text, name=layout.index)
+        names = weights.shard_names(layout, index, present=files.keys(), label=self.label)
+        return [Shard(n, files[n].size, files[n].sha256 or "") for n in names], index
+
+    def _headers(self) -> list[list[TensorInfo]]:
+        with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
+            return list(pool.map(self._header, self.shards))
+
+    def _header(self, shard: Shard) -> list[TensorInfo]:
+        path = self._find(shard)
+        if path is not None:
+            with reading(shard.name):
+                return safetensors_file.read_header(path)
+        end = min(_FIRST_HEADER_BYTES, shard.size)
+        content = hub.read_range(self._source, shard.name, 0, end) if end else b""
+        length = safetensors_file.header_length(content, name=shard.name, size=shard.size)
+        needed = safetensors_file.LENGTH_BYTES + length
+        if needed > end:
+            content += hub.read_range(self._source, shard.name, end, needed)
+        return safetensors_file.parse(content, name=shard.name, size=shard.size)
+
+    def _spooled(self, shard: Shard) -> Path:
+        return self._spool / shard.name
+
+    def _find(self, shard: Shard) -> Path | None:
+        """The shard if it is on this machine and whole."""
+        spooled = self._spooled(shard)
+        if spooled.is_file() and spooled.stat().st_size == shard.size:
+            return spooled
+        return hub.find_cached(self._source, shard.name)
+
+    def _missing_bytes(self, shard: Shard) -> int:
+        return 0 if shard.name in self._skipped or self._find(shard) else shard.size
+
+    def _next_missing(self, shard: Shard) -> Shard | None:
+        """The shard to fetch while this one is read; None if the next one lies in the spool."""
+        for later in self.shards[self.shards.index(shard) + 1 :]:
+            if later.name in self._skipped:
+                continue
+            path = self._find(later)
+            if path is None:
+                return later
+            if path == self._spooled(later):
+                return None
+        return None
+
+    def _wait_for(self, shard: Shard) -> Path:
+        path = self._find(shard)
+        if path is None:
+            self._start(shard)
+            path = self._fetches[shard.name].wait()
+        self._fetches.pop(shard.name, None)
+        return path
+
+    def _start(self, shard: Shard | None) -> None:
+        if shard is not None and shard.name not in self._fetches:
+            self._hold_spool()
+            self._fetches[shard.name] = self._fetch(shard)
+
+    def _fetch(self, shard: Shard) -> _Fetch:
+        if self._keep:
+            return _Fetch(lambda: hub.fetch(self._source, shard.name), stop=lambda: None)
+        path = self._spooled(shard)
+        download = Download(self._source, shard.name, path, on_bytes=self._count)
+
+        def run() -> Path:
+            download.run()
+            return path
+
+        return _Fetch(run, stop=download.stop)
+
+    def _count(self, num_bytes: int) -> None:
+        self.num_fetched_bytes += num_bytes
+
+    def _stop(self, name: str) -> None:
+        fetch = self._fetches.pop(name, None)
+        if fetch is not None:
+            fetch.stop()
+
+    def _release(self, shard: Shard) -> None:
+        _delete(self._spooled(shard))
+
+    def _hold_spool(self) -> None:
+        """Two processes must not append to one partial file."""
+        from filelock import FileLock, Timeout
+
+        if self._lock is not None:
+            return
+        self._spool.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(self._spool) + ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputHeldError(
+                f"another conversion fetches {self.label} to {self._spool}",
+                hint="wait for it; one run takes several -q at once",
+                path=str(self._spool),
+            ) from None
+        self._lock = lock
+
+
+class _Fetch:
+    """A download under way on a thread of its own, which never keeps the process alive."""
+
+    def __init__(self, run: Callable[[], Path], *, stop: Callable[[], None]) -> None:
+        self._run = run
+        self._stop = stop
+        self._path: Path | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="sus-local-fetch", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._path = self._run()
+        except BaseException as error:
+            self._error = error
+
+    def wait(self) -> Path:
+        """The fetched file, or the error that stopped it. Ctrl-C is heard on every platform."""
+        while self._thread.is_alive():
+            self._thread.join(_POLL_S)
+        if self._error is not None:
+            raise self._error
+        if self._path is None:
+            raise RuntimeError("the fetch ended without a file")
+        return self._path
+
+    def stop(self) -> None:
+        """End it soon, and let go of the file."""
+        self._stop()
+        self._thread.join(_STOP_S)
+
+
+def _delete(path: Path) -> None:
+    """Windows refuses while a view of the file is alive; then it stays until the next run."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,323 @@
+"""The Hugging Face hub, as far as this program needs it, with its errors told in one line.
+
+Everything goes through ``huggingface_hub``: its token, cache and session, ``HF_ENDPOINT``,
+``HF_HOME``, ``HF_HUB_CACHE`` and ``HF_HUB_OFFLINE`` have their usual meaning.
+
+>>> HubFile("model.safetensors", 10, "ab" * 32).is_lfs
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sus_local.errors import (
+    GatedRepositoryError,
+    HubError,
+    OfflineError,
+    RepositoryNotFoundError,
+    SusLocalError,
+    from_os_error,
+)
+
+_TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """One file of a repository.
+
+    Attributes:
+        name: Its path in the repository.
+        size: Bytes.
+        sha256: Of its content, where the hub knows it (large files).
+    """
+
+    name: str
+    size: int
+    sha256: str | None = None
+
+    @property
+    def is_lfs(self) -> bool:
+        """Whether the hub stores it as a large file, with its SHA-256."""
+        return self.sha256 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A model repository at one commit.
+
+    Attributes:
+        name: ``org/name``.
+        commit: The full commit hash: what is read is one state, whatever is pushed meanwhile.
+        files: Every file by name.
+    """
+
+    name: str
+    commit: str
+    files: Mapping[str, HubFile]
+
+
+def resolve(name: str, *, revision: str | None = None) -> Repository:
+    """Ask the hub for a repository: its commit, and its files with sizes and hashes.
+
+    Raises:
+        HubError: It does not exist, is gated, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with translate_errors(name, revision=revision):
+        info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=_timeout())
+    files = [_hub_file(sibling) for sibling in info.siblings or []]
+    return Repository(name, str(info.sha), {file.name: file for file in files})
+
+
+def _hub_file(sibling: Any) -> HubFile:
+    lfs = sibling.lfs
+    return HubFile(sibling.rfilename, int(sibling.size or 0), str(lfs.sha256) if lfs else None)
+
+
+def fetch(repository: Repository, name: str) -> Path:
+    """A file in the client's own cache, fetched if it is not there yet. It stays there."""
+    from huggingface_hub import hf_hub_download
+
+    with translate_errors(repository.name, revision=repository.commit, file=name), _quietly():
+        return Path(hf_hub_download(repository.name, name, revision=repository.commit))
+
+
+def find_cached(repository: Repository, name: str) -> Path | None:
+    """A file that is complete in the client's own cache; None if it is not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository.name, name, revision=repository.commit)
+    if not isinstance(found, str):
+        return None
+    path = Path(found)
+    return path if path.stat().st_size == repository.files[name].size else None
+
+
+def find_snapshot(name: str, *, revision: str | None = None) -> Path | None:
+    """The folder of a repository in the client's own cache, complete or not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def read_range(repository: Repository, name: str, start: int, end: int) -> bytes:
+    """Bytes ``start`` to ``end`` of a file, without fetching the rest.
+
+    Raises:
+        HubError: As :func:`resolve`; also if the hub sends fewer bytes.
+    """
+    content = bytearray()
+    for piece in stream(repository, name, start, end):
+        content += piece
+    if len(content) != end - start:
+        raise HubError(
+            f"the hub sent {len(content)} of {end - start} bytes of {name}",
+            hint="run the same command again",
+            transient=True,
+        )
+    return bytes(content)
+
+
+def stream(repository: Repository, name: str, start: int, end: int) -> Generator[bytes, None, None]:
+    """Bytes ``start`` to ``end`` of a file in pieces, at most as many as asked for.
+
+    The connection may break at any piece: the error's ``transient`` says whether to try again.
+    """
+    from huggingface_hub import hf_hub_url
+
+    url = hf_hub_url(repository.name, name, revision=repository.commit)
+    headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+    told = translate_errors(repository.name, revision=repository.commit, file=name)
+    with told, _get(url, headers) as response:
+        _utils().hf_raise_for_status(response)
+        # A server that ignores the range sends the file from its beginning.
+        ahead = start if response.status_code == 200 else 0
+        yield from _cut(_pieces(response), ahead, end - start)
+
+
+def _cut(pieces: Iterator[bytes], ahead: int, length: int) -> Iterator[bytes]:
+    """Leave out the first ``ahead`` bytes, and what comes after the next ``length``."""
+    for piece in pieces:
+        kept = piece[ahead : ahead + length]
+        ahead = max(0, ahead - len(piece))
+        length -= len(kept)
+        if kept:
+            yield kept
+        if not length:
+            return
+
+
+def _get(url: str, headers: dict[str, str]) -> AbstractContextManager[Any]:
+    """The client's session is of requests up to 0.x, of httpx from 1.0 on."""
+    session = _utils().get_session()
+    headers = {**_utils().build_hf_headers(), **headers}
+    if callable(getattr(session, "stream", None)):
+        response = session.stream("GET", url, headers=headers, timeout=_timeout())
+    else:
+        response = session.get(url, headers=headers, timeout=_timeout(), stream=True)
+    return cast("AbstractContextManager[Any]", response)
+
+
+def _pieces(response: Any) -> Iterator[bytes]:
+    pieces = getattr(response, "iter_bytes", None) or response.iter_content
+    return cast("Iterator[bytes]", pieces(_PIECE_BYTES))
+
+
+def _timeout() -> float:
+    from huggingface_hub import constants
+
+    return float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """This program shows its own progress."""
+    utils = _utils()
+    if utils.are_progress_bars_disabled():
+        yield
+        return
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.enable_progress_bars()
+
+
+def _utils() -> Any:
+    """The client's public functions that it loads by name, so that no type checker sees them."""
+    from huggingface_hub import utils
+
+    return utils
+
+
+def is_offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` forbids every request."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def translate_errors(
+    repository: str, *, revision: str | None = None, file: str | None = None
+) -> Iterator[None]:
+    """Tell the client's errors as this project's own.
+
+    Args:
+        repository: ``org/name``, for the message.
+        revision: What was asked for, for the message.
+        file: What was asked for, for the message.
+    """
+    try:
+        yield
+    except SusLocalError:
+        raise
+    except Exception as error:
+        told = _translate(error, repository, revision, file)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _translate(
+    error: Exception, repository: str, revision: str | None, file: str | None
+) -> SusLocalError | None:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        return _translate(error.__cause__, repository, revision, file)
+    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)):
+        return _offline(repository)
+    if isinstance(error, errors.HfHubHTTPError):
+        return _refusal(error, repository, revision, file)
+    if isinstance(error, errors.HFValidationError):
+        return RepositoryNotFoundError(f"no name of a repository: {repository}")
+    if isinstance(error, _transport_errors()):
+        return _unreachable(error, repository)
+    if isinstance(error, OSError):
+        return from_os_error(error, doing="fetching", path=file or repository)
+    return None
+
+
+def _refusal(error: Any, repository: str, revision: str | None, file: str | None) -> HubError:
+    """The hub answered, and said no."""
+    from huggingface_hub import errors
+
+    status = int(error.response.status_code)
+    if isinstance(error, errors.GatedRepoError):
+        return _gated(repository, status)
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return RepositoryNotFoundError(
+            f"no repository {repository} on {_endpoint()}, or it is private",
+            hint="check the name; for a private one: hf auth login, or set HF_TOKEN",
+            repository=repository,
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return RepositoryNotFoundError(
+            f"{repository} has no revision {revision}", repository=repository, revision=revision
+        )
+    if status in {401, 403}:
+        return _gated(repository, status)
+    if status == 404:
+        what = f"no file {file}" if file else "nothing to read"
+        return RepositoryNotFoundError(f"{repository} has {what}", repository=repository)
+    return HubError(
+        f"the hub answered {status} when asked for {file or repository}",
+        hint="wait a moment, then run the same command again",
+        status=status,
+        transient=status in _TRANSIENT_STATUS,
+    )
+
+
+def _gated(repository: str, status: int) -> GatedRepositoryError:
+    return GatedRepositoryError(
+        f"the hub does not let you read {repository} (status {status})",
+        hint=f"accept its licence at {_endpoint()}/{repository}, then: hf auth login",
+        repository=repository,
+        status=status,
+    )
+
+
+def _offline(repository: str) -> OfflineError:
+    return OfflineError(
+        f"{repository} is not complete on this machine, and HF_HUB_OFFLINE is set",
+        hint="unset HF_HUB_OFFLINE, or give a local folder",
+        repository=repository,
+    )
+
+
+def _unreachable(error: Exception, repository: str) -> OfflineError:
+    why = (str(error) or type(error).__name__).splitlines()[0][:120]
+    return OfflineError(
+        f"cannot reach {_endpoint()} for {repository}: {why}",
+        hint="check the connection, then run the same command again",
+        repository=repository,
+        transient=True,
+    )
+
+
+def _transport_errors() -> type[BaseException]:
+    """The root of what the client's HTTP library raises, whichever library that is."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    foreign = [
+        kind
+        for kind in HfHubHTTPError.__mro__
+        if kind.__module__.split(".")[0] not in {"huggingface_hub", "builtins"}
+    ]
+    return foreign[-1]
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
