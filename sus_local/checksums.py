@@ -1,0 +1,162 @@
+"""Whether model files are still what their manifest says.
+
+A manifest lists ``files`` with their sizes and SHA-256; a converted one lists ``tensors`` as well,
+so that damage can be named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sus_local.errors import InvalidModelError, StorageError, VerificationError, from_os_error
+from sus_local.models import StoredModel, write_manifest
+
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a verification read and found right.
+
+    Attributes:
+        num_files: Files compared.
+        num_bytes: Bytes read.
+        sha256: Of each file, in order.
+    """
+
+    num_files: int
+    num_bytes: int
+    sha256: tuple[str, ...]
+
+
+def verify(model: StoredModel, *, on_bytes: Callable[[int], None] = lambda count: None) -> Checked:
+    """Read every file of ``model`` again and compare it with the manifest; note the success there.
+
+    Args:
+        on_bytes: Called with the number of bytes that each step read.
+
+    Raises:
+        InvalidModelError: There is no manifest, or it has no checksums.
+        VerificationError: A file is missing, of another size, or of other content.
+        StorageError: A file cannot be read.
+    """
+    entries = _entries(model)
+    digests: list[str] = []
+    for entry in entries:
+        path = model.path.with_name(entry["name"])
+        _check_size(path, entry)
+        digest = _digest(path, 0, entry["bytes"], on_bytes)
+        if digest != entry["sha256"]:
+            raise _changed(model, path, len(digests))
+        digests.append(digest)
+    _note(model)
+    return Checked(len(entries), sum(entry["bytes"] for entry in entries), tuple(digests))
+
+
+def state(model: StoredModel) -> str:
+    """What is known of a model's checksums, without reading the files.
+
+    ``"none"`` recorded; ``"changed"``: a file has another size or time than when it was verified;
+    ``"verified"``; or only ``"recorded"``.
+    """
+    try:
+        entries = _entries(model)
+    except InvalidModelError:
+        return "none"
+    if any(_size(model.path.with_name(entry["name"])) != entry["bytes"] for entry in entries):
+        return "changed"
+    verified = model.manifest.get("verified")
+    if not isinstance(verified, dict):
+        return "recorded"
+    return "verified" if verified.get("mtime_ns") == _times(model) else "changed"
+
+
+def _entries(model: StoredModel) -> Sequence[Mapping[str, Any]]:
+    files = model.manifest.get("files")
+    if isinstance(files, list) and files and all(map(_is_entry, files)):
+        return files
+    raise InvalidModelError(
+        f"nothing is recorded to verify {model.name} against",
+        hint="only files from sus-local convert and sus-local pull have checksums",
+        name=model.name,
+    )
+
+
+def _is_entry(entry: object) -> bool:
+    kinds = {"name": str, "bytes": int, "sha256": str}
+    return isinstance(entry, dict) and all(isinstance(entry.get(k), t) for k, t in kinds.items())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _check_size(path: Path, entry: Mapping[str, Any]) -> None:
+    size, expected = _size(path), entry["bytes"]
+    if size == expected:
+        return
+    what = f"{path.name} has {size} bytes, expected {expected}"
+    raise VerificationError(
+        f"{path.name} is missing" if size < 0 else what,
+        hint="convert or pull it again",
+        path=str(path),
+        size=size,
+        expected=expected,
+    )
+
+
+def _digest(path: Path, start: int, length: int, on_bytes: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            while length and (piece := file.read(min(_PIECE_BYTES, length))):
+                digest.update(piece)
+                length -= len(piece)
+                on_bytes(len(piece))
+    except OSError as error:
+        raise from_os_error(error, doing="reading", path=path) from error
+    return digest.hexdigest()
+
+
+def _changed(model: StoredModel, path: Path, index: int) -> VerificationError:
+    """The error for a changed file, with the first damaged tensor where the manifest knows it."""
+    tensor = _first_damaged(model, path, index)
+    where = f" (tensor {tensor})" if tensor else ""
+    return VerificationError(
+        f"{path.name} is not what was recorded{where}",
+        hint="convert or pull it again",
+        path=str(path),
+        tensor=tensor,
+    )
+
+
+def _first_damaged(model: StoredModel, path: Path, index: int) -> str:
+    tensors = model.manifest.get("tensors")
+    for tensor in tensors if isinstance(tensors, list) else ():
+        if tensor["file"] != index:
+            continue
+        if _digest(path, tensor["offset"], tensor["bytes"], lambda _: None) != tensor["sha256"]:
+            return str(tensor["name"])
+    return ""
+
+
+def _times(model: StoredModel) -> list[int]:
+    return [path.stat().st_mtime_ns for path in model.files]
+
+
+def _note(model: StoredModel) -> None:
+    """Record the success; a manifest that cannot be written does not make it a failure."""
+    note = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "mtime_ns": _times(model)}
+    try:
+        write_manifest(model.path, {**model.manifest, "verified": note})
+    except StorageError:
+        return
