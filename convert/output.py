@@ -1,0 +1,189 @@
+"""One output in the making: its partial files, its journal, and its end.
+
+Files are written as ``NAME.partial``. Done means written, synced, read back, renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from sus_local.convert.journal import Journal, OutputLock
+from sus_local.convert.writer import Layout, Place, part_name
+from sus_local.errors import VerificationError
+
+_READ_BYTES = 1 << 20
+
+
+class Output:
+    """One output, open for writing while its context is entered.
+
+    Args:
+        path: The final path; of several files, the path without their numbers.
+        layout: What lies where.
+        fingerprint: Of everything that decides the bytes.
+
+    Attributes:
+        done: SHA-256 of every tensor that is written.
+    """
+
+    def __init__(self, path: Path, layout: Layout, fingerprint: str, *, mixture: str) -> None:
+        self.path, self.layout, self.mixture = path, layout, mixture
+        self.fingerprint = fingerprint
+        count = len(layout.parts)
+        self.paths = [path.with_name(part_name(path.name, n, count)) for n in range(count)]
+        self.partial = [path.with_name(path.name + ".partial") for path in self.paths]
+        self.journal = Journal(path.with_name(path.name + ".journal"), fingerprint)
+        self._files: list[BinaryIO] = []
+        self._stack = ExitStack()
+
+    @property
+    def done(self) -> dict[str, str]:
+        """SHA-256 of every tensor that is written."""
+        return self.journal.tensors
+
+    def __enter__(self) -> Output:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = OutputLock(self.path.with_name(self.path.name + ".lock"), self.journal.path)
+        with ExitStack() as stack:
+            stack.enter_context(lock)
+            self._resume()
+            self._files = [stack.enter_context(self._open(n)) for n in range(len(self.partial))]
+            self.journal.begin()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _resume(self) -> None:
+        """Keep what an earlier attempt wrote, as far as it is on disk as it should be."""
+        journal = Journal.open(self.journal.path, self.fingerprint)
+        for name, digest in journal.tensors.items():
+            place = self.layout.places.get(name)
+            if place is not None and self._digest(place) == digest:
+                self.journal.tensors[name] = digest
+        if self.journal.tensors:
+            self.journal.shards.update(journal.shards)
+
+    def _digest(self, place: Place) -> str | None:
+        try:
+            with self.partial[place.part].open("rb") as file:
+                return _digest_range(file, place.offset, place.size)
+        except OSError:
+            return None
+
+    def _open(self, number: int) -> BinaryIO:
+        part, path = self.layout.parts[number], self.partial[number]
+        file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        file.truncate(part.size)
+        file.seek(0)
+        write_all(file, part.header)
+        return file
+
+    def write(self, place: Place, offset: int, data: memoryview) -> None:
+        """Write bytes of a tensor, ``offset`` from its first."""
+        file = self._files[place.part]
+        file.seek(place.offset + offset)
+        write_all(file, data)
+
+    def finish_tensor(self, place: Place, digest: str) -> None:
+        """All bytes of a tensor are written; ``digest`` is their SHA-256."""
+        self.journal.add_tensor(place.spec.name, digest)
+
+    def finish_shard(self, shard: str, digest: str) -> None:
+        """Everything that comes from a shard is written: make it last, for the shard may go."""
+        for file in self._files:
+            os.fsync(file.fileno())
+        self.journal.add_shard(shard, digest)
+
+    def verify(self, progress: Callable[[int], None]) -> list[str]:
+        """Read everything back and compare; the SHA-256 of every file.
+
+        Args:
+            progress: Told the bytes of each step.
+
+        Raises:
+            VerificationError: What is on disk is not what was written.
+        """
+        for file in self._files:
+            os.fsync(file.fileno())
+        return [self._verify_part(number, progress) for number in range(len(self._files))]
+
+    def _verify_part(self, number: int, progress: Callable[[int], None]) -> str:
+        part, whole = self.layout.parts[number], hashlib.sha256()
+        places = [place for place in self.layout.places.values() if place.part == number]
+        with self.partial[number].open("rb") as file:
+            header = file.read(len(part.header))
+            whole.update(header)
+            if header != part.header:
+                raise _differs(self.paths[number], "its header")
+            for place in places:
+                own = hashlib.sha256()
+                for piece in read_range(file, place.offset, place.size):
+                    own.update(piece)
+                    whole.update(piece)
+                    progress(len(piece))
+                if own.hexdigest() != self.done.get(place.spec.name):
+                    raise _differs(self.paths[number], place.spec.name)
+                whole.update(file.read(-place.size % 32))
+            if file.read(1):
+                raise _differs(self.paths[number], "its length")
+        return whole.hexdigest()
+
+    def commit(self) -> None:
+        """Give the files their names; the journal's work is over."""
+        for file in self._files:
+            file.close()
+        for partial, path in zip(self.partial, self.paths, strict=True):
+            os.replace(partial, path)
+        sync_folder(self.path.parent)
+        self.journal.path.unlink(missing_ok=True)
+
+
+def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
+    """Write everything, however little the system takes at once."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def read_range(file: BinaryIO, offset: int, size: int) -> Iterator[bytes]:
+    """The bytes of a range in small pieces; fewer where the file ends."""
+    file.seek(offset)
+    while size > 0:
+        piece = file.read(min(size, _READ_BYTES))
+        if not piece:
+            return
+        size -= len(piece)
+        yield piece
+
+
+def _digest_range(file: BinaryIO, offset: int, size: int) -> str:
+    digest = hashlib.sha256()
+    for piece in read_range(file, offset, size):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename last, where the system can be told so (Windows cannot)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _differs(path: Path, what: str) -> VerificationError:
+    return VerificationError(
+        f"{what} of {path.name} is not on disk as it was written",
+        hint="the disk may be failing: convert again, to another one",
+        path=str(path),
+    )

@@ -1,0 +1,297 @@
+"""The conversion: plan, gates, one pass over the shards, verification.
+
+>>> report = convert("path/to/checkpoint", types=["Q4_K_M"])  # doctest: +SKIP
+>>> report.outputs[0].path, report.outputs[0].bytes  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from sus_local.convert import manifest as manifests
+from sus_local.convert.memory import peak_resident
+from sus_local.convert.output import Output
+from sus_local.convert.plan import Plan
+from sus_local.convert.prepare import Options, Prepared, prepare
+from sus_local.convert.progress import Listener, Planned, Progress, Resumed
+from sus_local.convert.quantize import prepare as prepare_type
+from sus_local.convert.quantize import to_bytes
+from sus_local.convert.source import Shard, open_source
+from sus_local.convert.stream import TensorTask, stream_tensors
+from sus_local.convert.verify import check_gates
+from sus_local.errors import ConvertError, DiskFullError, from_os_error
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedOutput:
+    """One finished output; of several files, the first, and the bytes of all."""
+
+    path: Path
+    type: str
+    bytes: int
+    sha256: str
+    tensors: int
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished conversion.
+
+    Attributes:
+        source: As the user called it.
+        revision: The commit, from the hub.
+        seconds: From the first look at the source to the last rename.
+        peak_rss_bytes: The most memory that this process had so far.
+    """
+
+    outputs: tuple[ConvertedOutput, ...]
+    source: str
+    revision: str | None
+    seconds: float
+    peak_rss_bytes: int
+
+
+def plan(
+    source: str,
+    *,
+    types: Sequence[str],
+    output: Path | None = None,
+    revision: str | None = None,
+    imatrix: Path | None = None,
+    tensor_types: Sequence[str] = (),
+    pure: bool = False,
+    split_size: int | None = None,
+    threads: int = 0,
+) -> Plan:
+    """What :func:`convert` with the same arguments would make and need. Nothing is written.
+
+    Raises:
+        SusLocalError: As :func:`convert`, as far as it can be known before weights are read.
+    """
+    options = Options(tuple(types), output, imatrix, tuple(tensor_types), pure, split_size, threads)
+    with closing(open_source(source, revision=revision)) as opened:
+        return prepare(opened, options).plan
+
+
+def convert(
+    source: str,
+    *,
+    types: Sequence[str],
+    output: Path | None = None,
+    revision: str | None = None,
+    imatrix: Path | None = None,
+    tensor_types: Sequence[str] = (),
+    pure: bool = False,
+    split_size: int | None = None,
+    threads: int = 0,
+    keep_source: bool = False,
+    progress: Listener | None = None,
+) -> Report:
+    """Convert a checkpoint to GGUF, in one pass over its weights.
+
+    A conversion that was stopped at any moment goes on where it was when it is called again.
+
+    Args:
+        source: A folder, or ``org/name`` on the hub.
+        types: Mixtures such as ``"Q4_K_M"``; all are made in the same pass.
+        output: A file (for one type) or a folder; the local store if None.
+        revision: Branch, tag or commit on the hub.
+        imatrix: An importance matrix of llama.cpp.
+        tensor_types: ``NAME=TYPE`` overrides, as for ``llama-quantize``.
+        pure: The mixture's base type for every tensor.
+        split_size: At most so many bytes of tensors a file.
+        threads: That quantize; as many as there are cores if 0.
+        keep_source: Leave fetched shards in the hub client's cache.
+        progress: Told what happens.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be converted.
+        ConvertError: The conversion cannot be done, or went wrong.
+        HubError: The hub said no, or cannot be reached.
+        StorageError: The file system said no.
+    """
+    started = time.monotonic()
+    options = Options(tuple(types), output, imatrix, tuple(tensor_types), pure, split_size, threads)
+    tell: Listener = progress if progress is not None else _ignore
+    with closing(open_source(source, revision=revision, keep_source=keep_source)) as opened:
+        prepared = prepare(opened, options)
+        tell(Planned(prepared.plan))
+        _check_plan(prepared.plan)
+        check_gates(opened, prepared.vocabulary, prepared.vocabulary_fields())
+        try:
+            finished = _run(prepared, tell)
+        except OSError as error:
+            place = prepared.outputs[0].path
+            raise from_os_error(error, doing="writing", path=place) from error
+        return Report(
+            outputs=finished,
+            source=opened.label,
+            revision=opened.revision,
+            seconds=time.monotonic() - started,
+            peak_rss_bytes=peak_resident(),
+        )
+
+
+def _ignore(event: object) -> None:
+    pass
+
+
+def _check_plan(plan: Plan) -> None:
+    if plan.fits:
+        return
+    problem = plan.problems[0]
+    kind = DiskFullError if "of disk" in problem else ConvertError
+    raise kind(
+        f"the conversion {problem}",
+        hint="free some space, choose a smaller type, or another place with -o",
+        peak_disk_bytes=plan.peak_disk_bytes,
+        peak_memory_bytes=plan.peak_memory_bytes,
+    )
+
+
+def _run(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
+    with ExitStack() as stack:
+        for output in prepared.outputs:
+            stack.enter_context(output)
+        resumed = sum(len(output.done) for output in prepared.outputs)
+        if resumed:
+            tell(Resumed(resumed))
+        _write_computed(prepared)
+        _write_streamed(prepared, tell)
+        return _finish(prepared, tell)
+
+
+def _write_computed(prepared: Prepared) -> None:
+    """Write the tensors that come from the configuration instead of the weights."""
+    for spec in prepared.specs:
+        for output in prepared.outputs:
+            if not spec.source and spec.name not in output.done:
+                data, digest = to_bytes(spec.values)
+                place = output.layout.places[spec.name]
+                output.write(place, 0, data)
+                output.finish_tensor(place, digest)
+
+
+def _write_streamed(prepared: Prepared, tell: Listener) -> None:
+    """One pass over the shards, in order."""
+    tasks = {shard.name: _tasks(prepared, shard) for shard in prepared.source.shards}
+    for shard in prepared.source.shards:
+        if not tasks[shard.name]:
+            prepared.source.skip(shard)
+    for kind in {kind for group in tasks.values() for task in group for kind in task.types()}:
+        prepare_type(kind)
+    threads = prepared.plan.threads
+    meter = _Meter(prepared, tasks, tell)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="quantize")
+    try:
+        for shard in prepared.source.shards:
+            if tasks[shard.name]:
+                _stream_shard(prepared, shard, tasks[shard.name], pool, meter)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _stream_shard(
+    prepared: Prepared,
+    shard: Shard,
+    tasks: Sequence[TensorTask],
+    pool: ThreadPoolExecutor,
+    meter: _Meter,
+) -> None:
+    with prepared.source.open(shard) as reader:
+        digest = pool.submit(reader.sha256)
+        in_flight = 2 * prepared.plan.threads + 2
+        stream_tensors(reader, tasks, pool, in_flight=in_flight, written=meter.written)
+        for output in prepared.outputs:
+            output.finish_shard(shard.name, digest.result())
+
+
+def _tasks(prepared: Prepared, shard: Shard) -> list[TensorTask]:
+    """What a shard's tensors still have to be written to, in the order of the shard's bytes."""
+    tasks: list[TensorTask] = []
+    for spec in prepared.specs:
+        info = prepared.source.tensors.get(spec.source) if spec.source else None
+        if info is None or info.shard != shard.name:
+            continue
+        outputs = tuple(output for output in prepared.outputs if spec.name not in output.done)
+        if outputs:
+            tasks.append(
+                TensorTask(
+                    spec=spec,
+                    info=info,
+                    outputs=outputs,
+                    importance=prepared.importance(spec),
+                    head_dim=prepared.config.head_dim if spec.heads else 0,
+                )
+            )
+    return sorted(tasks, key=lambda task: task.info.start)
+
+
+class _Meter:
+    """Counts what is written, and tells it."""
+
+    def __init__(
+        self, prepared: Prepared, tasks: dict[str, list[TensorTask]], tell: Listener
+    ) -> None:
+        todo = [task for group in tasks.values() for task in group]
+        self._tell, self._started = tell, time.monotonic()
+        self._total_tensors = len(todo)
+        self._total_bytes = sum(task.info.num_bytes for task in todo)
+        self._tensors = self._bytes = self._of_tensor = 0
+
+    def written(self, task: TensorTask, size: int) -> None:
+        """``size`` bytes of the source are done."""
+        self._bytes += size
+        self._of_tensor += size
+        if self._of_tensor == task.info.num_bytes:
+            self._tensors, self._of_tensor = self._tensors + 1, 0
+        self._tell(
+            Progress(
+                "convert",
+                task.spec.name,
+                self._tensors,
+                self._total_tensors,
+                self._bytes,
+                self._total_bytes,
+                time.monotonic() - self._started,
+            )
+        )
+
+
+def _finish(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
+    """Read every output back; then, and only then, give them their names."""
+    total = sum(output.layout.size for output in prepared.outputs)
+    started, done = time.monotonic(), 0
+    finished: list[ConvertedOutput] = []
+    for number, output in enumerate(prepared.outputs):
+
+        def read(size: int, number: int = number, output: Output = output) -> None:
+            nonlocal done
+            done += size
+            seconds = time.monotonic() - started
+            count = len(prepared.outputs)
+            tell(Progress("verify", output.path.name, number, count, done, total, seconds))
+
+        digests = output.verify(read)
+        finished.append(_commit(prepared, output, digests))
+    return tuple(finished)
+
+
+def _commit(prepared: Prepared, output: Output, digests: Sequence[str]) -> ConvertedOutput:
+    manifest = manifests.describe(output, prepared.source, digests, prepared.options_told())
+    manifests.write_manifest(output.path, manifest)
+    output.commit()
+    return ConvertedOutput(
+        path=output.paths[0],
+        type=output.mixture,
+        bytes=output.layout.size,
+        sha256=digests[0],
+        tensors=len(output.layout.places),
+        files=tuple(output.paths),
+    )
