@@ -174,7 +174,23 @@ def find_models(name: str, models: list[StoredModel]) -> list[StoredModel]:
     ]
 
 
-def resolve(name: str) -> StoredModel:
+def resolve(name: str | Path) -> Path:
+    """The file to load for a path, a name in the store, or a hub id.
+
+    Raises:
+        ModelNotFoundError: None, several, or one that lacks parts; the hint is the next command.
+    """
+    model = at_path(name) if isinstance(name, Path) else find(name)
+    if not model.is_complete:
+        raise ModelNotFoundError(
+            f"{model.name} lacks parts: {len(model.files)} files are here",
+            hint="convert or pull it again",
+            name=model.name,
+        )
+    return model.path
+
+
+def find(name: str) -> StoredModel:
     """The model that a user means by ``name``: a path, a name in the store, or a hub id.
 
     Raises:

@@ -98,6 +98,8 @@ def test_split_files_are_one_model(store: Path) -> None:
     assert models.at_path(big.files[1]).path == big.path
     big.files[1].unlink()
     assert not models.list_models()[1].is_complete
+    with pytest.raises(ModelNotFoundError, match="Big-Q4_0 lacks parts"):
+        models.resolve("big:q4_0")
 
 
 @pytest.mark.parametrize(
@@ -114,31 +116,31 @@ def test_a_model_goes_by_several_names(store: Path, name: str) -> None:
     source = {"repository": "SUSTech/SUS-Chat-34B"}
     path = put(store, "SUS-Chat-34B-Q4_K_M.gguf", source=source)
     put(store, "SUS-Chat-34B-Q8_0.gguf", source=source)
-    assert models.resolve(name).path == path
+    assert models.resolve(name) == path
 
 
 def test_a_path_is_a_name(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path, "mine.gguf")
-    assert models.resolve(str(path)).path == path
+    assert models.resolve(str(path)) == models.resolve(path) == path
     monkeypatch.chdir(tmp_path)
-    assert models.resolve("mine.gguf").path == Path("mine.gguf")
+    assert models.find("mine.gguf").path == Path("mine.gguf")
     with pytest.raises(ModelNotFoundError, match="there is no file"):
-        models.resolve("./other.gguf")
+        models.find("./other.gguf")
 
 
 def test_of_several_the_one_used_last_is_meant(store: Path) -> None:
     put(store, "A-Q4_0.gguf")
     wanted = put(store, "A-Q8_0.gguf")
     with pytest.raises(ModelNotFoundError, match="2 models are called a: A-Q4_0, A-Q8_0"):
-        models.resolve("a")
+        models.find("a")
     models.remember_used(wanted)
-    assert models.resolve("a").path == wanted
+    assert models.find("a").path == wanted
 
 
 def test_an_unknown_name_leads_to_the_nearest(store: Path) -> None:
     put(store, "SUS-Chat-34B-Q4_K_M.gguf")
     with pytest.raises(ModelNotFoundError) as caught:
-        models.resolve("sus-chat-34")
+        models.find("sus-chat-34")
     assert caught.value.message == "there is no model sus-chat-34"
     assert "did you mean SUS-Chat-34B-Q4_K_M?" in caught.value.hint
     assert caught.value.nearest == ["SUS-Chat-34B-Q4_K_M"]
@@ -150,7 +152,7 @@ def test_an_unknown_name_leads_to_the_nearest(store: Path) -> None:
 )
 def test_an_unknown_name_leads_to_a_command(name: str, hint: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
-        models.resolve(name)
+        models.find(name)
     assert hint in caught.value.hint
 
 
@@ -160,7 +162,7 @@ def test_a_checkpoint_folder_leads_to_convert(
     (tmp_path / "checkpoint").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFoundError) as caught:
-        models.resolve("checkpoint")
+        models.find("checkpoint")
     assert "sus-local convert checkpoint" in caught.value.hint
 
 
@@ -178,7 +180,7 @@ def test_the_last_used_model_is_forgotten_with_its_file(store: Path) -> None:
 def test_removing_takes_the_manifest_too(store: Path) -> None:
     put(store, "a-00001-of-00002.gguf", type="Q4_0")
     put(store, "a-00002-of-00002.gguf")
-    models.remove(models.resolve("a"))
+    models.remove(models.find("a"))
     assert list(store.iterdir()) == []
 
 
@@ -191,13 +193,13 @@ def test_a_broken_manifest_is_none(store: Path) -> None:
 def test_verifying_records_its_success(store: Path) -> None:
     path = put(store, "a.gguf", b"GGUF" * 10)
     models.write_manifest(path, {"files": record(path)})
-    assert checksums.state(models.resolve("a")) == "recorded"
+    assert checksums.state(models.find("a")) == "recorded"
     counted: list[int] = []
-    checked = checksums.verify(models.resolve("a"), on_bytes=counted.append)
+    checked = checksums.verify(models.find("a"), on_bytes=counted.append)
     assert (checked.num_files, checked.num_bytes, sum(counted)) == (1, 40, 40)
-    assert checksums.state(models.resolve("a")) == "verified"
+    assert checksums.state(models.find("a")) == "verified"
     path.write_bytes(b"GGUF" * 9 + b"FFUG")
-    assert checksums.state(models.resolve("a")) == "changed"
+    assert checksums.state(models.find("a")) == "changed"
 
 
 def test_verifying_names_the_damaged_tensor(store: Path) -> None:
@@ -211,7 +213,7 @@ def test_verifying_names_the_damaged_tensor(store: Path) -> None:
     models.write_manifest(path, {"files": record(path), "tensors": tensors})
     path.write_bytes(b"01234567x9")
     with pytest.raises(VerificationError, match=r"a.gguf is not what was recorded \(tensor y\)"):
-        checksums.verify(models.resolve("a"))
+        checksums.verify(models.find("a"))
 
 
 def test_verifying_finds_a_short_and_a_missing_file(store: Path) -> None:
@@ -220,14 +222,14 @@ def test_verifying_finds_a_short_and_a_missing_file(store: Path) -> None:
     path.write_bytes(b"012")
     models.write_manifest(path, {"files": entries})
     with pytest.raises(VerificationError, match="has 3 bytes, expected 10"):
-        checksums.verify(models.resolve("a"))
+        checksums.verify(models.find("a"))
     models.write_manifest(path, {"files": [{**entries[0], "name": "b.gguf"}]})
     with pytest.raises(VerificationError, match=r"b.gguf is missing"):
-        checksums.verify(models.resolve("a"))
+        checksums.verify(models.find("a"))
 
 
 def test_without_a_manifest_there_is_nothing_to_verify(store: Path) -> None:
     put(store, "a.gguf")
-    assert checksums.state(models.resolve("a")) == "none"
+    assert checksums.state(models.find("a")) == "none"
     with pytest.raises(InvalidModelError, match="nothing is recorded"):
-        checksums.verify(models.resolve("a"))
+        checksums.verify(models.find("a"))
