@@ -77,12 +77,14 @@ class Piece:
         text: New text; may be empty in a piece that only brings token ids or the result.
         token_ids: The tokens that came with it.
         index: Which of ``n`` answers it belongs to.
+        notices: What the caller should be told before the answer begins.
         result: The finished result, in the last piece only.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     index: int = 0
+    notices: tuple[str, ...] = ()
     result: Result | None = None
 
 
@@ -92,7 +94,8 @@ class Result:
 
     Attributes:
         text: The answer, stop text cut off.
-        token_ids: Every generated token, the end token included where the model wrote it.
+        token_ids: Its tokens, the end token included where the model wrote it; those of a stop
+            text are cut like the text.
         finish_reason: ``"stop"``, ``"length"`` or ``"cancelled"``.
         usage: Counts of tokens.
         timings: Seconds.

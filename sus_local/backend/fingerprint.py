@@ -1,0 +1,43 @@
+"""What a model file is, told without reading all of it."""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from pathlib import Path
+
+_SAMPLE_BYTES = 64 * 1024
+_NUM_SAMPLES = 64
+_HEAD_BYTES = 1024 * 1024
+
+
+def file_fingerprint(path: Path) -> str:
+    """A hash of a file's size, its first MiB and 64 samples spread over the rest.
+
+    Reading 20 GB to name a model would take longer than loading it. Two models that differ at all
+    differ in nearly every tensor, so samples tell them apart; damage is what the manifest's
+    checksums are for. Of a split file, all parts count.
+    """
+    state = blake2b(digest_size=16)
+    for part in split_parts(path):
+        size = part.stat().st_size
+        state.update(size.to_bytes(8, "little"))
+        with open(part, "rb") as file:
+            state.update(file.read(_HEAD_BYTES))
+            for index in range(_NUM_SAMPLES):
+                file.seek(size * index // _NUM_SAMPLES)
+                state.update(file.read(_SAMPLE_BYTES))
+    return state.hexdigest()
+
+
+def split_parts(path: Path) -> list[Path]:
+    """All parts of a split GGUF, given one of them; else the file itself.
+
+    >>> split_parts(Path("a-00001-of-00002.gguf"))[1].name
+    'a-00002-of-00002.gguf'
+    """
+    match = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})\.gguf", path.name)
+    if match is None:
+        return [path]
+    stem, total = match.groups()
+    return [path.with_name(f"{stem}-{i:05d}-of-{total}.gguf") for i in range(1, int(total) + 1)]

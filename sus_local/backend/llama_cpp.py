@@ -1,0 +1,443 @@
+"""llama.cpp behind the :class:`sus_local.backend.base.Backend` protocol.
+
+The runtime's only importer of ``llama_cpp``; it calls the C API, not ``llama_cpp.Llama``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from llama_cpp import llama_cpp as c
+
+from sus_local.backend.base import DecodeAborted, ModelInfo, Slice
+from sus_local.backend.fingerprint import file_fingerprint, split_parts
+from sus_local.backend.sampler_chain import SamplerChain
+from sus_local.errors import BackendError, InvalidModelError, ModelLoadError, ModelNotFoundError
+from sus_local.results import TokenLogprob
+from sus_local.sampling import SamplingParams
+
+KVType = Literal["f16", "q8_0", "q4_0"]
+
+_KV_TYPES: dict[str, tuple[int, float]] = {
+    "f16": (1, 2.0),
+    "q8_0": (8, 34 / 32),
+    "q4_0": (2, 18 / 32),
+}
+"""ggml's number of a KV type, and bytes a value."""
+
+_MIN_OUTPUTS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """llama.cpp's knobs, under its own names.
+
+    Attributes:
+        n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
+        n_batch: The most tokens in one decode.
+        n_ubatch: The most that the compute graph takes at once.
+        n_threads: None: the physical cores.
+        n_threads_batch: For prefill; None: as ``n_threads``.
+        n_gpu_layers: Layers on GPUs.
+        kv_type: Of both K and V.
+        offload_kqv: Keep the KV cache on the GPU.
+        flash_attn: None lets llama.cpp choose.
+        use_mmap: Map the file instead of reading it.
+        use_mlock: Keep it from being swapped out.
+        max_sequences: Sequences in the context at once.
+        rope_freq_base: 0 takes the model's.
+        rope_freq_scale: 0 takes the model's.
+        tensor_split: Shares of the GPUs.
+    """
+
+    n_ctx: int | None = None
+    n_batch: int = 512
+    n_ubatch: int = 512
+    n_threads: int | None = None
+    n_threads_batch: int | None = None
+    n_gpu_layers: int = 0
+    kv_type: KVType = "f16"
+    offload_kqv: bool = True
+    flash_attn: bool | None = None
+    use_mmap: bool = True
+    use_mlock: bool = False
+    max_sequences: int = 4
+    rope_freq_base: float = 0.0
+    rope_freq_scale: float = 0.0
+    tensor_split: tuple[float, ...] = ()
+
+
+DEFAULT_N_CTX = 8192
+
+
+class LlamaCpp:
+    """A GGUF model in llama.cpp.
+
+    Args:
+        path: The file, or any part of a split one.
+        options: See :class:`LoadOptions`.
+
+    Raises:
+        ModelNotFoundError: No such file.
+        InvalidModelError: Not a GGUF of the LLaMA architecture.
+        ModelLoadError: llama.cpp refused it.
+    """
+
+    def __init__(self, path: Path, options: LoadOptions | None = None) -> None:
+        options = options or LoadOptions()
+        check_file(path)
+        self._model: Any = None
+        self._context: Any = None
+        with _log.collecting() as lines:
+            self._model = _load_model(path, options, lines)
+            self._vocab = c.llama_model_get_vocab(self._model)
+            self._abort_flag = ctypes.create_string_buffer(2)
+            self._context = _open_context(self._model, options, self._abort_flag, lines)
+        self._memory = c.llama_get_memory(self._context)
+        self._info = _model_info(path, options, self._model, self._context)
+        self._batch = _BatchArrays(self._info.n_batch)
+        self._pieces: dict[int, bytes] = {}
+
+    @property
+    def info(self) -> ModelInfo:
+        """The facts of the model."""
+        return self._info
+
+    def tokenize(self, text: str) -> list[int]:
+        """Plain text → token ids; control tokens in it stay text."""
+        content = text.encode("utf-8", errors="surrogatepass")
+        buffer = (c.llama_token * (len(content) + 2))()
+        count = c.llama_tokenize(
+            self._vocab, content, len(content), buffer, len(buffer), False, False
+        )
+        if count < 0:
+            raise BackendError(f"llama.cpp could not tokenize {len(content)} bytes")
+        return list(buffer[:count])
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The UTF-8 bytes of a token; control tokens stand for nothing."""
+        piece = self._pieces.get(token_id)
+        if piece is None:
+            piece = self._pieces[token_id] = self._piece(token_id)
+        return piece
+
+    def decode(self, slices: Sequence[Slice]) -> None:
+        """Compute a batch; see the protocol."""
+        status = c.llama_decode(self._context, self._batch.fill(slices))
+        if status == 0:
+            return
+        if status == 2:
+            raise DecodeAborted
+        raise BackendError(
+            f"llama_decode failed with status {status}: {_log.last()}",
+            hint="load the model with a smaller n_ctx or fewer n_gpu_layers",
+            status=status,
+        )
+
+    def abort(self) -> None:
+        """End the decode that runs now or next."""
+        self._abort_flag[0] = b"\x01"
+
+    def clear_abort(self) -> None:
+        """Let decodes run again."""
+        self._abort_flag[0] = b"\x00"
+
+    def sampler(
+        self, params: SamplingParams, *, seed: int, past_token_ids: Sequence[int]
+    ) -> SamplerChain:
+        """A sampler chain in C."""
+        return SamplerChain(
+            self._context,
+            self._vocab,
+            n_ctx=self._info.n_ctx,
+            params=params,
+            seed=seed,
+            past_token_ids=past_token_ids,
+        )
+
+    def logprob(self, row: int, token_id: int, top: int = 0) -> TokenLogprob:
+        """From a view of the logits; only the best ``top`` are copied."""
+        pointer = c.llama_get_logits_ith(self._context, row)
+        logits = np.ctypeslib.as_array(pointer, shape=(self._info.n_vocab,))
+        peak = float(logits.max())
+        total = peak + float(np.log(np.exp(logits - peak).sum(dtype=np.float64)))
+        best: tuple[tuple[int, float], ...] = ()
+        if top:
+            order = np.argpartition(logits, -top)[-top:]
+            order = order[np.argsort(-logits[order], kind="stable")]
+            best = tuple((int(i), float(logits[i]) - total) for i in order)
+        return TokenLogprob(token_id, float(logits[token_id]) - total, best)
+
+    def copy(self, source: int, target: int, start: int, end: int) -> None:
+        """Share cells."""
+        c.llama_memory_seq_cp(self._memory, source, target, start, end)
+
+    def remove(self, sequence_id: int, start: int, end: int = -1) -> None:
+        """Take cells away."""
+        c.llama_memory_seq_rm(self._memory, sequence_id, start, end)
+
+    def shift(self, sequence_id: int, start: int, delta: int) -> None:
+        """Move positions; the keys are turned at the next decode."""
+        c.llama_memory_seq_add(self._memory, sequence_id, start, -1, delta)
+
+    def save(self, sequence_id: int) -> bytes:
+        """The KV of a sequence."""
+        size = c.llama_state_seq_get_size(self._context, sequence_id)
+        buffer = (ctypes.c_uint8 * size)()
+        written = c.llama_state_seq_get_data(self._context, buffer, size, sequence_id)
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, sequence_id: int, payload: bytes) -> bool:
+        """Put saved KV into an empty sequence."""
+        source = (ctypes.c_uint8 * len(payload)).from_buffer_copy(payload)
+        read = c.llama_state_seq_set_data(self._context, source, len(payload), sequence_id)
+        if read != len(payload):
+            c.llama_memory_seq_rm(self._memory, sequence_id, -1, -1)
+        return bool(read == len(payload))
+
+    def close(self) -> None:
+        """Free the context and the model."""
+        if self._context is not None:
+            c.llama_free(self._context)
+            self._context = None
+        if self._model is not None:
+            c.llama_model_free(self._model)
+            self._model = None
+
+    def _piece(self, token_id: int) -> bytes:
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = c.llama_token_to_piece(self._vocab, token_id, buffer, size, 0, False)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+
+class _BatchArrays:
+    """The arrays of a ``llama_batch``, kept from decode to decode."""
+
+    def __init__(self, n_batch: int) -> None:
+        self._tokens = np.zeros(n_batch, dtype=np.int32)
+        self._positions = np.zeros(n_batch, dtype=np.int32)
+        self._num_ids = np.ones(n_batch, dtype=np.int32)
+        self._ids = np.zeros(n_batch, dtype=np.int32)
+        first = self._ids.ctypes.data
+        self._id_pointers = first + 4 * np.arange(n_batch, dtype=np.uintp)
+        self._outputs = np.zeros(n_batch, dtype=np.int8)
+        self._range = np.arange(n_batch, dtype=np.int32)
+        fields = dict(c.llama_batch._fields_)
+        self._struct = c.llama_batch(
+            n_tokens=0,
+            token=_pointer(self._tokens, fields["token"]),
+            embd=None,
+            pos=_pointer(self._positions, fields["pos"]),
+            n_seq_id=_pointer(self._num_ids, fields["n_seq_id"]),
+            seq_id=_pointer(self._id_pointers, fields["seq_id"]),
+            logits=_pointer(self._outputs, fields["logits"]),
+        )
+
+    def fill(self, slices: Sequence[Slice]) -> Any:
+        """The ``llama_batch`` of these slices."""
+        row = 0
+        for piece in slices:
+            end = row + len(piece.token_ids)
+            self._tokens[row:end] = piece.token_ids
+            self._positions[row:end] = self._range[: end - row] + piece.position
+            self._ids[row:end] = piece.sequence_id
+            self._outputs[row:end] = 0
+            self._outputs[end - piece.num_outputs : end] = 1
+            row = end
+        self._struct.n_tokens = row
+        return self._struct
+
+
+def _pointer(array: np.ndarray[Any, Any], kind: Any) -> Any:
+    return ctypes.cast(array.ctypes.data, kind)
+
+
+class _Log:
+    """Takes llama.cpp's log: silent, but for the last lines that an error message needs."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=50)
+        self._installed = False
+        self._callback = c.llama_log_callback(self._take)
+
+    @contextlib.contextmanager
+    def collecting(self) -> Any:
+        """The lines that come meanwhile."""
+        if not self._installed:
+            c.llama_log_set(self._callback, ctypes.c_void_p(0))
+            c.llama_backend_init()
+            self._installed = True
+        self._lines.clear()
+        yield self._lines
+
+    def last(self) -> str:
+        """The last line that says something went wrong."""
+        words = ("error", "fail", "invalid", "unable", "not ")
+        wrong = [line for line in self._lines if any(word in line.lower() for word in words)]
+        return (wrong or list(self._lines) or ["no reason was given"])[-1]
+
+    def _take(self, level: int, text: bytes, _: Any) -> None:
+        line = text.decode("utf-8", errors="replace").rstrip()
+        if line and level != 1:
+            self._lines.append(line)
+        if os.environ.get("SUS_LOCAL_DEBUG") == "1" and line:
+            print(line, file=sys.stderr)
+
+
+_log = _Log()
+
+
+def check_file(path: Path) -> None:
+    """Refuse early what is no GGUF.
+
+    Raises:
+        ModelNotFoundError: It, or a part of it, is not there.
+        InvalidModelError: It does not begin as a GGUF does.
+    """
+    for part in split_parts(path):
+        if not part.is_file():
+            raise ModelNotFoundError(
+                f"no model file {part}", hint="sus-local models list", path=str(part)
+            )
+        try:
+            with open(part, "rb") as file:
+                magic = file.read(4)
+        except OSError as error:
+            raise InvalidModelError(f"{part} cannot be read: {error.strerror}") from error
+        if magic != b"GGUF":
+            raise InvalidModelError(
+                f"{part} is no GGUF file: it begins with {magic!r}",
+                hint="convert a checkpoint with: sus-local convert FOLDER -q Q4_K_M",
+                path=str(part),
+            )
+
+
+def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
+    params = c.llama_model_default_params()
+    params.n_gpu_layers = options.n_gpu_layers
+    mapped = c.LLAMA_LOAD_MODE_MMAP if options.use_mmap else c.LLAMA_LOAD_MODE_NONE
+    locked = c.LLAMA_LOAD_MODE_MMAP_MLOCK if options.use_mmap else c.LLAMA_LOAD_MODE_MLOCK
+    params.load_mode = locked if options.use_mlock else mapped
+    if options.tensor_split:
+        shares = (ctypes.c_float * c.llama_max_devices())(*options.tensor_split)
+        params.tensor_split = shares
+    model = c.llama_model_load_from_file(str(path).encode(), params)
+    if not model:
+        raise ModelLoadError(
+            f"llama.cpp could not load {path}: {_log.last()}",
+            hint="sus-local models verify tells whether the file is whole",
+            path=str(path),
+            log=list(lines),
+        )
+    architecture = _metadata(model).get("general.architecture", "")
+    if architecture != "llama":
+        c.llama_model_free(model)
+        raise InvalidModelError(
+            f"{path} has the architecture {architecture!r}, this program runs 'llama'",
+            hint="SUS-Chat-34B: sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M",
+            architecture=architecture,
+        )
+    return model
+
+
+def _open_context(
+    model: Any, options: LoadOptions, abort_flag: ctypes.Array[ctypes.c_char], lines: deque[str]
+) -> Any:
+    params = c.llama_context_default_params()
+    trained = int(c.llama_model_n_ctx_train(model))
+    params.n_ctx = options.n_ctx or min(trained, DEFAULT_N_CTX)
+    params.n_batch = min(options.n_batch, params.n_ctx)
+    params.n_ubatch = min(options.n_ubatch, params.n_batch)
+    params.n_seq_max = options.max_sequences + 1
+    params.n_outputs_max = max(_MIN_OUTPUTS, options.max_sequences + 1)
+    params.n_threads = options.n_threads or num_physical_cores()
+    params.n_threads_batch = options.n_threads_batch or params.n_threads
+    params.type_k = params.type_v = _KV_TYPES[options.kv_type][0]
+    params.offload_kqv = options.offload_kqv
+    params.flash_attn_type = -1 if options.flash_attn is None else int(options.flash_attn)
+    params.rope_freq_base = options.rope_freq_base
+    params.rope_freq_scale = options.rope_freq_scale
+    params.kv_unified = True
+    params.no_perf = True
+    # strlen of a text of one byte is the flag's value: a callback in C, since one in Python would
+    # take the interpreter's lock for every node of the graph.
+    params.abort_callback = ctypes.cast(_c_library().strlen, c.ggml_abort_callback)
+    params.abort_callback_data = ctypes.cast(abort_flag, ctypes.c_void_p)
+    context = c.llama_init_from_model(model, params)
+    if not context:
+        c.llama_model_free(model)
+        raise ModelLoadError(
+            f"llama.cpp could not make a context of {params.n_ctx} tokens: {_log.last()}",
+            hint="try a smaller n_ctx, or kv_type='q8_0'",
+            n_ctx=params.n_ctx,
+            log=list(lines),
+        )
+    return context
+
+
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL("msvcrt") if sys.platform == "win32" else ctypes.CDLL(None)
+
+
+def num_physical_cores() -> int:
+    """Cores to compute on: the physical ones that this process may use."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(psutil.cpu_count(logical=False) or allowed or 1, allowed or 1))
+
+
+def _metadata(model: Any) -> dict[str, str]:
+    """All scalar metadata of a model, as llama.cpp prints it."""
+    found = {}
+    buffer = ctypes.create_string_buffer(1 << 16)
+    for index in range(c.llama_model_meta_count(model)):
+        c.llama_model_meta_key_by_index(model, index, buffer, len(buffer))
+        key = buffer.value.decode("utf-8", errors="replace")
+        c.llama_model_meta_val_str_by_index(model, index, buffer, len(buffer))
+        found[key] = buffer.value.decode("utf-8", errors="replace")
+    return found
+
+
+def _model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> ModelInfo:
+    vocab = c.llama_model_get_vocab(model)
+    metadata = _metadata(model)
+    num_vocab = int(c.llama_vocab_n_tokens(vocab))
+    width = int(metadata.get("llama.attention.key_length", 0))
+    width = width or c.llama_model_n_embd(model) // c.llama_model_n_head(model)
+    values = 2 * c.llama_model_n_layer(model) * c.llama_model_n_head_kv(model) * width
+    ends = (i for i in range(num_vocab) if c.llama_vocab_is_eog(vocab, i))
+    return ModelInfo(
+        name=metadata.get("general.name") or path.stem,
+        fingerprint=_fingerprint(path, options),
+        n_ctx=int(c.llama_n_ctx(context)),
+        n_ctx_train=int(c.llama_model_n_ctx_train(model)),
+        n_batch=int(c.llama_n_batch(context)),
+        n_vocab=num_vocab,
+        max_sequence_id=options.max_sequences,
+        eos=int(c.llama_vocab_eos(vocab)),
+        end_token_ids=frozenset(ends),
+        num_kv_bytes_per_token=int(values * _KV_TYPES[options.kv_type][1]),
+        metadata=metadata,
+    )
+
+
+def _fingerprint(path: Path, options: LoadOptions) -> str:
+    import llama_cpp
+
+    rope = f"{options.rope_freq_base:g}:{options.rope_freq_scale:g}"
+    settings = f"{options.kv_type}:{options.flash_attn}:{rope}"
+    return f"{file_fingerprint(path)}:{llama_cpp.__version__}:{settings}"

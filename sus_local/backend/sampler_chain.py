@@ -1,0 +1,172 @@
+"""A llama.cpp sampler chain for one answer, in the order that llama.cpp's own programs use.
+
+Logit bias, grammar, penalties, DRY, top-k, typical, top-p, min-p, XTC, temperature, then the draw.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llama_cpp import llama_cpp as c
+
+from sus_local.errors import GrammarError, SamplingError
+from sus_local.sampling import SamplingParams
+
+
+class SamplerChain:
+    """Implements :class:`sus_local.backend.base.Sampler`.
+
+    Args:
+        context: The ``llama_context``.
+        vocab: The ``llama_vocab`` of its model.
+        n_ctx: What a penalty over "the whole context" looks at.
+        params: With every default filled in.
+        seed: For the draw.
+        past_token_ids: What penalties have seen already.
+    """
+
+    def __init__(
+        self,
+        context: Any,
+        vocab: Any,
+        *,
+        n_ctx: int,
+        params: SamplingParams,
+        seed: int,
+        past_token_ids: Sequence[int],
+    ) -> None:
+        self._context = context
+        chain_params = c.llama_sampler_chain_default_params()
+        chain_params.no_perf = True
+        self._chain = c.llama_sampler_chain_init(chain_params)
+        self._kept: list[Any] = []
+        try:
+            self._fill(vocab, n_ctx, params, seed)
+            self._look_back(vocab, n_ctx, params, past_token_ids)
+            self._add_grammar(vocab, params)
+        except BaseException:
+            self.close()
+            raise
+
+    def sample(self, row: int) -> int:
+        """The next token from the logits of batch row ``row``."""
+        return int(c.llama_sampler_sample(self._chain, self._context, row))
+
+    def close(self) -> None:
+        """Free the chain."""
+        if self._chain is not None:
+            c.llama_sampler_free(self._chain)
+            self._chain = None
+
+    def _fill(self, vocab: Any, n_ctx: int, params: SamplingParams, seed: int) -> None:
+        num_vocab = c.llama_vocab_n_tokens(vocab)
+        self._add_logit_bias(num_vocab, params.logit_bias)
+        self._add_penalties(num_vocab, n_ctx, params)
+        self._add_dry(vocab, n_ctx, params)
+        temperature = params.temperature or 0.0
+        if params.greedy:
+            self._add(c.llama_sampler_init_greedy())
+        elif params.mirostat:
+            self._add(c.llama_sampler_init_temp(temperature))
+            self._add_mirostat(num_vocab, params, seed)
+        else:
+            self._add_truncation(params, seed)
+            self._add(c.llama_sampler_init_temp(temperature))
+            self._add(c.llama_sampler_init_dist(seed))
+
+    def _add(self, sampler: Any) -> None:
+        c.llama_sampler_chain_add(self._chain, sampler)
+
+    def _add_logit_bias(self, num_vocab: int, bias: Mapping[int, float]) -> None:
+        wrong = [token_id for token_id in bias if not 0 <= token_id < num_vocab]
+        if wrong:
+            raise SamplingError(
+                f"logit_bias names token {wrong[0]}, the vocabulary has {num_vocab}",
+                token_id=wrong[0],
+                n_vocab=num_vocab,
+            )
+        if bias:
+            pairs = (c.llama_logit_bias * len(bias))(*bias.items())
+            self._add(c.llama_sampler_init_logit_bias(num_vocab, len(bias), pairs))
+
+    def _add_penalties(self, num_vocab: int, n_ctx: int, params: SamplingParams) -> None:
+        if _has_penalties(params):
+            last_n = n_ctx if params.penalty_last_n < 0 else params.penalty_last_n
+            repeat = params.repetition_penalty or 1.0
+            amounts = (repeat, params.frequency_penalty, params.presence_penalty)
+            self._add(c.llama_sampler_init_penalties(num_vocab, last_n, *amounts))
+
+    def _add_dry(self, vocab: Any, n_ctx: int, params: SamplingParams) -> None:
+        if params.dry_multiplier:
+            last_n = n_ctx if params.dry_penalty_last_n < 0 else params.dry_penalty_last_n
+            texts = [text.encode() for text in params.dry_sequence_breakers]
+            breakers = (ctypes.c_char_p * len(texts))(*texts)
+            shape = (params.dry_multiplier, params.dry_base, params.dry_allowed_length)
+            self._add(c.llama_sampler_init_dry(vocab, *shape, last_n, breakers, len(texts)))
+
+    def _add_truncation(self, params: SamplingParams, seed: int) -> None:
+        if params.top_k:
+            self._add(c.llama_sampler_init_top_k(int(params.top_k)))
+        if (typical := params.typical_p) is not None and typical < 1:
+            self._add(c.llama_sampler_init_typical(typical, 1))
+        if (top_p := params.top_p) is not None and top_p < 1:
+            self._add(c.llama_sampler_init_top_p(top_p, 1))
+        if params.min_p:
+            self._add(c.llama_sampler_init_min_p(params.min_p, 1))
+        if params.xtc_probability:
+            shape = (params.xtc_probability, params.xtc_threshold)
+            self._add(c.llama_sampler_init_xtc(*shape, 1, seed))
+
+    def _add_mirostat(self, num_vocab: int, params: SamplingParams, seed: int) -> None:
+        shape = (params.mirostat_tau, params.mirostat_eta)
+        if params.mirostat == 1:
+            self._add(c.llama_sampler_init_mirostat(num_vocab, seed, *shape, 100))
+        else:
+            self._add(c.llama_sampler_init_mirostat_v2(seed, *shape))
+
+    def _look_back(
+        self, vocab: Any, n_ctx: int, params: SamplingParams, past_token_ids: Sequence[int]
+    ) -> None:
+        """Let the penalties see the prompt, as llama.cpp's server does."""
+        if _has_penalties(params) or params.dry_multiplier:
+            for token_id in past_token_ids[-n_ctx:]:
+                c.llama_sampler_accept(self._chain, token_id)
+
+    def _add_grammar(self, vocab: Any, params: SamplingParams) -> None:
+        """Before everything else; added last, since the prompt does not follow the grammar."""
+        grammar = _grammar(params)
+        if grammar is None:
+            return
+        sampler = c.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
+        if not sampler:
+            raise GrammarError("the grammar cannot be compiled", hint="it needs a rule named root")
+        rest = []
+        while c.llama_sampler_chain_n(self._chain):
+            rest.append(c.llama_sampler_chain_remove(self._chain, 0))
+        for part in [sampler, *rest]:
+            self._add(part)
+
+
+def _has_penalties(params: SamplingParams) -> bool:
+    amounts = (params.frequency_penalty, params.presence_penalty)
+    return params.repetition_penalty not in (None, 1.0) or any(amounts)
+
+
+def _grammar(params: SamplingParams) -> str | None:
+    """The GBNF of a grammar or JSON schema, or None."""
+    if params.json_schema is None:
+        return params.grammar
+    from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
+
+    if not params.json_schema:
+        return str(JSON_GBNF)
+    try:
+        return str(json_schema_to_gbnf(json.dumps(params.json_schema)))
+    except Exception as error:
+        raise GrammarError(
+            f"the JSON schema cannot be made a grammar: {error}",
+            hint="see the JSON schema features that llama.cpp's grammars support",
+        ) from error

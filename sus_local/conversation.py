@@ -1,0 +1,386 @@
+"""A conversation: turns as a tree, whose active branch is what the model sees.
+
+Each turn keeps the token ids of its prompt and of its answer as they were, so the history is never
+encoded again and its KV is found to the end. When the context is full, whole oldest turns leave,
+several at a time, never the system text; what stays is moved (``"shift"``, nothing is computed
+again) or computed anew (``"rebuild"``, exact).
+
+>>> from sus_local.backend.fake import Fake
+>>> from sus_local.llm import LLM
+>>> with LLM(Fake(script=lambda prompt: b"Hello!")) as llm:
+...     chat = llm.conversation()
+...     answer = chat.ask("hi")
+...     chat.messages
+[{'role': 'user', 'content': 'hi'}, {'role': 'assistant', 'content': 'Hello!'}]
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from sus_local import template
+from sus_local.engine.sequence import Shift, shifted_root
+from sus_local.errors import ContextOverflowError, RequestError
+from sus_local.results import FinishReason, Result, Timings, Usage
+from sus_local.sampling import SamplingParams
+from sus_local.stream import Feed, Item, Stream
+
+if TYPE_CHECKING:
+    from sus_local.llm import LLM
+
+Overflow = Literal["shift", "rebuild", "error"]
+
+_MAX_RESERVE_TOKENS = 1024
+"""Kept free for an answer that names no ``max_tokens``, if a quarter of the context is not less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the user said and what the model answered.
+
+    Attributes:
+        id: Unique in its conversation.
+        parent: Id of the turn before it; None for a first one.
+        user: The user's text.
+        prompt_token_ids: The prompt of this turn alone, as it was encoded.
+        token_ids: The answer's tokens, with the end token if the model wrote it.
+        text: The answer.
+        finish_reason: How it ended.
+        num_dropped_turns: Oldest turns of the branch that the model no longer saw.
+        usage: Counts of tokens.
+        timings: Seconds.
+    """
+
+    id: int
+    parent: int | None
+    user: str
+    prompt_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+    finish_reason: FinishReason = "stop"
+    num_dropped_turns: int = 0
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextState:
+    """How full the context is.
+
+    Attributes:
+        num_tokens: Of the active branch, as the model sees it.
+        n_ctx: What the context holds.
+        num_dropped_turns: Oldest turns that left it.
+    """
+
+    num_tokens: int
+    n_ctx: int
+    num_dropped_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What is sent for one turn."""
+
+    token_ids: tuple[int, ...]
+    turn_token_ids: tuple[int, ...]
+    num_dropped_turns: int
+    root: bytes
+    shift: Shift | None = None
+    notices: tuple[str, ...] = ()
+
+
+class Conversation:
+    """See the module. Its methods may be called from any thread, one at a time.
+
+    Args:
+        llm: The model.
+        system: Text before the first turn.
+        overflow: What to do when the context is full.
+        turns: Saved turns.
+        active: Id of the last turn of the active branch; None takes the newest.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        *,
+        system: str | None = None,
+        overflow: Overflow = "shift",
+        turns: Iterable[Turn] = (),
+        active: int | None = None,
+    ) -> None:
+        if overflow not in ("shift", "rebuild", "error"):
+            raise RequestError(f"overflow is {overflow!r}", hint="shift, rebuild or error")
+        self.system = system
+        self.overflow = overflow
+        self._llm = llm
+        self._turns = {turn.id: turn for turn in turns}
+        newest = max(self._turns, default=None)
+        self._active = newest if active is None else self._turn(active).id
+        self._stream: Stream | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The active branch, the first turn first."""
+        self._settle()
+        return self._branch(self._active)
+
+    @property
+    def tree(self) -> tuple[Turn, ...]:
+        """All turns, in the order in which they came."""
+        self._settle()
+        return tuple(self._turns[turn_id] for turn_id in sorted(self._turns))
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The active branch as messages."""
+        found = [{"role": "system", "content": self.system}] if self.system is not None else []
+        for turn in self.turns:
+            found.append({"role": "user", "content": turn.user})
+            found.append({"role": "assistant", "content": turn.text})
+        return found
+
+    @property
+    def context(self) -> ContextState:
+        """How full the context is with the active branch."""
+        turns = self.turns
+        dropped = turns[-1].num_dropped_turns if turns else 0
+        return ContextState(len(self._history(turns, dropped)), self._llm.n_ctx, dropped)
+
+    def send(self, text: str, *, sampling: SamplingParams | None = None) -> Stream:
+        """Say something; the answer streams. Closing the stream ends it and keeps what came.
+
+        Raises:
+            ContextOverflowError: It does not fit, even alone.
+        """
+        with self._lock:
+            self._settle()
+            return self._start(self._active, text, sampling)
+
+    def ask(self, text: str, *, sampling: SamplingParams | None = None) -> Result:
+        """Say something, and wait for the whole answer."""
+        return self.send(text, sampling=sampling).result
+
+    def regenerate(self, *, sampling: SamplingParams | None = None) -> Stream:
+        """Answer the last message again, on a branch beside the old answer."""
+        with self._lock:
+            self._settle()
+            last = self._turn(self._active)
+            return self._start(last.parent, last.user, sampling)
+
+    def edit(
+        self, turn: Turn | int, text: str, *, sampling: SamplingParams | None = None
+    ) -> Stream:
+        """Say ``text`` instead of what was said in ``turn``, on a branch beside it."""
+        with self._lock:
+            self._settle()
+            return self._start(self._turn(_id(turn)).parent, text, sampling)
+
+    def undo(self) -> Turn | None:
+        """Go back before the last turn, which stays in the tree; it is returned."""
+        with self._lock:
+            self._settle()
+            if self._active is None:
+                return None
+            last = self._turns[self._active]
+            self._active = last.parent
+            return last
+
+    def switch(self, turn: Turn | int) -> None:
+        """Make the branch active that leads through ``turn`` to its newest end."""
+        with self._lock:
+            self._settle()
+            leaf = self._turn(_id(turn)).id
+            while children := [t.id for t in self._turns.values() if t.parent == leaf]:
+                leaf = max(children)
+            self._active = leaf
+
+    def siblings(self, turn: Turn | int) -> tuple[Turn, ...]:
+        """A turn and those beside it, in the order in which they came."""
+        parent = self._turn(_id(turn)).parent
+        return tuple(t for t in self.tree if t.parent == parent)
+
+    def fork_generate(self, text: str, *, sampling: SamplingParams | None = None) -> Result:
+        """An answer beside the conversation, which it does not enter (a title, say)."""
+        with self._lock:
+            self._settle()
+            prompt = self._prompt(self._active, text, sampling)
+        stream = Stream()
+        params = sampling or SamplingParams()
+        self._llm.submit(
+            prompt.token_ids, params, stream, root=prompt.root, attach=stream.attach
+        )  # fmt: skip
+        return stream.result
+
+    # One turn
+
+    def _start(self, parent: int | None, text: str, sampling: SamplingParams | None) -> Stream:
+        prompt = self._prompt(parent, text, sampling)
+        stream = Stream()
+        feed = _RecordingFeed(stream, self, parent, text, prompt)
+        params = replace(sampling or SamplingParams(), n=1)
+        self._llm.submit(
+            prompt.token_ids,
+            params,
+            feed,
+            root=prompt.root,
+            shift=prompt.shift,
+            notices=prompt.notices,
+            attach=stream.attach,
+        )
+        self._stream = stream
+        return stream
+
+    def record(self, parent: int | None, text: str, prompt: _Prompt, result: Result) -> None:
+        """Keep a finished turn and make it the active one."""
+        turn = Turn(
+            id=max(self._turns, default=0) + 1,
+            parent=parent,
+            user=text,
+            prompt_token_ids=prompt.turn_token_ids,
+            token_ids=result.token_ids,
+            text=result.text,
+            finish_reason=result.finish_reason,
+            num_dropped_turns=prompt.num_dropped_turns,
+            usage=result.usage,
+            timings=result.timings,
+        )
+        self._turns[turn.id] = turn
+        self._active = turn.id
+
+    def _settle(self) -> None:
+        """Wait until the answer that is on its way is whole."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.wait()
+
+    def _turn(self, turn_id: int | None) -> Turn:
+        if turn_id is None or turn_id not in self._turns:
+            raise RequestError(
+                f"the conversation has no turn {turn_id}" if turn_id else "there is no turn yet",
+                hint=f"its turns are {sorted(self._turns)}" if self._turns else "send something",
+                turn_id=turn_id,
+            )
+        return self._turns[turn_id]
+
+    def _branch(self, leaf: int | None) -> tuple[Turn, ...]:
+        found = []
+        while leaf is not None:
+            found.append(self._turns[leaf])
+            leaf = found[-1].parent
+        return tuple(reversed(found))
+
+    # The prompt
+
+    def _prompt(self, parent: int | None, text: str, sampling: SamplingParams | None) -> _Prompt:
+        turns = self._branch(parent)
+        dropped = turns[-1].num_dropped_turns if turns else 0
+        new = self._encode_user(text, first=not turns)
+        past = self._history(turns, dropped)
+        reserve = self._reserve(sampling)
+        if len(past) + len(new) + reserve <= self._llm.n_ctx:
+            return _Prompt((*past, *new), new, dropped, self._root(turns))
+        return self._overflowing(turns, dropped, new, reserve)
+
+    def _overflowing(
+        self, turns: tuple[Turn, ...], dropped: int, new: tuple[int, ...], reserve: int
+    ) -> _Prompt:
+        """The prompt without the oldest turns, so many of them that half of the context is free."""
+        past = self._history(turns, dropped)
+        if self.overflow == "error" and turns:
+            raise self._too_long(len(past) + len(new), "start a new one, or drop turns")
+        keep, n_ctx = dropped, self._llm.n_ctx
+        room = max(n_ctx // 2 - len(new), 0)
+        while keep < len(turns) and len(self._history(turns, keep)) > room:
+            keep += 1
+        kept = self._history(turns, keep)
+        if len(kept) + len(new) >= n_ctx:
+            raise self._too_long(len(kept) + len(new), "shorten it, or load a larger n_ctx")
+        if keep == dropped:
+            return _Prompt((*past, *new), new, dropped, self._root(turns))
+        gone = len(past) - len(kept)
+        notice = f"{keep - dropped} oldest turns ({gone} tokens) left the context"
+        root, shift = self._root(turns), None
+        if self.overflow == "shift":
+            start = len(self._head())
+            shift = Shift(past, root, start, start + gone)
+            root = shifted_root(root, past, start, start + gone)
+        return _Prompt((*kept, *new), new, keep, root, shift, (notice,))
+
+    def _too_long(self, num_tokens: int, hint: str) -> ContextOverflowError:
+        n_ctx = self._llm.n_ctx
+        return ContextOverflowError(
+            f"the prompt has {num_tokens} tokens, the context holds {n_ctx} with the answer",
+            hint=hint,
+            num_tokens=num_tokens,
+            n_ctx=n_ctx,
+        )
+
+    def _reserve(self, sampling: SamplingParams | None) -> int:
+        """Tokens to keep free for the answer."""
+        wanted = sampling.max_tokens if sampling is not None else None
+        return min(wanted or _MAX_RESERVE_TOKENS, self._llm.n_ctx // 4)
+
+    def _head(self) -> tuple[int, ...]:
+        """The system text's tokens, which never leave."""
+        if self.system is None:
+            return ()
+        return tuple(self._llm.tokenize(self.system + template.SYSTEM_END))
+
+    def _encode_user(self, text: str, *, first: bool) -> tuple[int, ...]:
+        segment = template.user_segment(text, self.system if first else None)
+        return tuple(self._llm.tokenize(segment.text))
+
+    def _history(self, turns: tuple[Turn, ...], dropped: int) -> tuple[int, ...]:
+        """The tokens of past turns as the model sees them."""
+        token_ids = list(self._head() if dropped else ())
+        for turn in turns[dropped:]:
+            token_ids += turn.prompt_token_ids
+            token_ids += turn.token_ids
+            if not turn.token_ids or turn.token_ids[-1] != self._llm.eos:
+                token_ids.append(self._llm.eos)
+        return tuple(token_ids)
+
+    def _root(self, turns: tuple[Turn, ...]) -> bytes:
+        """Where the branch's chain of KV blocks begins: every shift gave it another root."""
+        root, dropped = self._llm.root, 0
+        for index, turn in enumerate(turns):
+            if turn.num_dropped_turns > dropped and self.overflow == "shift":
+                past = self._history(turns[:index], dropped)
+                start = len(self._head())
+                gone = len(past) - len(self._history(turns[:index], turn.num_dropped_turns))
+                root = shifted_root(root, past, start, start + gone)
+            dropped = turn.num_dropped_turns
+        return root
+
+
+class _RecordingFeed(Feed):
+    """Lets a conversation keep the turn before anybody hears that it is complete."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        conversation: Conversation,
+        parent: int | None,
+        text: str,
+        prompt: _Prompt,
+    ) -> None:
+        self._stream = stream
+        self._conversation = conversation
+        self._facts = (parent, text, prompt)
+
+    def put(self, item: Item) -> None:
+        """Record a result, pass everything on."""
+        result = getattr(item, "result", None)
+        if isinstance(result, Result):
+            self._conversation.record(*self._facts, result)
+        self._stream.put(item)
+
+
+def _id(turn: Turn | int) -> int:
+    return turn.id if isinstance(turn, Turn) else turn

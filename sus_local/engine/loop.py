@@ -1,0 +1,132 @@
+"""The engine's thread: everything that touches the context happens here.
+
+Other threads leave requests in an inbox; answers go to each request's sink.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from sus_local.engine.engine import Engine, check_fits
+from sus_local.engine.sequence import Request, Sequence
+from sus_local.errors import BackendError, EngineClosedError, SusLocalError
+
+T = TypeVar("T")
+
+
+class Ticket:
+    """A submitted request: the way to cancel it from any thread."""
+
+    def __init__(self, loop: EngineLoop, request: Request) -> None:
+        self._loop = loop
+        self.request = request
+        self.sequence: Sequence | None = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """End the answer now; what was computed stays in the cache."""
+        self.cancelled = True
+        if self.sequence is not None:
+            self.sequence.cancelled = True
+        self._loop.interrupt()
+
+
+class EngineLoop:
+    """Runs an engine on a thread of its own until it is closed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="sus-local-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed.is_set()
+
+    def submit(self, request: Request) -> Ticket:
+        """Leave a request; its sink hears of everything from now on.
+
+        Raises:
+            EngineClosedError: The engine was closed.
+            ContextOverflowError: The prompt cannot fit.
+        """
+        check_fits(len(request.token_ids), self.engine.backend.info.n_ctx)
+        ticket = Ticket(self, request)
+        self._leave(lambda: self._take_in(ticket))
+        return ticket
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function on the engine's thread between two steps, and wait for it."""
+        future: Future[T] = Future()
+
+        def carry_out() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._leave(carry_out)
+        return future.result()
+
+    def interrupt(self) -> None:
+        """End the running decode early, so that a cancellation is seen at once."""
+        if not self._closed.is_set():
+            self.engine.backend.abort()
+
+    def close(self) -> None:
+        """Stop: requests end as cancelled, the cache is written, the model is freed."""
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+            self._inbox.put(None)
+        self.engine.backend.abort()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _leave(self, action: Callable[[], None]) -> None:
+        with self._lock:
+            if self._closed.is_set():
+                raise EngineClosedError("the model was closed", hint="load it again")
+            self._inbox.put(action)
+
+    def _take_in(self, ticket: Ticket) -> None:
+        try:
+            ticket.sequence = self.engine.add(ticket.request)
+            ticket.sequence.cancelled = ticket.cancelled
+        except SusLocalError as error:
+            ticket.request.sink.on_error(error)
+
+    def _run(self) -> None:
+        while self._empty_inbox(wait=self.engine.is_idle):
+            try:
+                self.engine.step()
+            except Exception as error:
+                self._fail_all(error)
+        self.engine.close()
+
+    def _empty_inbox(self, *, wait: bool) -> bool:
+        """Carry out what lies in the inbox; False if it says to stop."""
+        while True:
+            try:
+                action = self._inbox.get(block=wait)
+            except Empty:
+                return True
+            if action is None:
+                return False
+            action()
+            wait = False
+
+    def _fail_all(self, error: Exception) -> None:
+        """A step failed in a way that nobody foresaw: tell everybody, begin again clean."""
+        told = BackendError(f"the engine failed: {error!r}", hint="report this, with the model")
+        told.__cause__ = error
+        self.engine.fail_all(told)

@@ -1,0 +1,294 @@
+"""Which sequences live in the context, and how their KV comes and goes.
+
+A request takes the longest prefix that exists anywhere: a sequence in the context (taken over if
+it is idle, shared if it runs), then KV blocks in RAM or on disk. What ends stays as an idle
+sequence until another one needs the slot or the cells, or would be slowed by them: attention walks
+all occupied cells. It is saved before, a block for each run of new tokens, so that leaving costs
+nothing and coming back costs no prefill.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence as Tokens
+
+from sus_local.backend.base import Backend
+from sus_local.engine.cells import Cells
+from sus_local.engine.sequence import Sequence, Shift
+from sus_local.kv.blocks import MAX_BLOCK_TOKENS
+from sus_local.kv.prefix import Prefix, common_length
+from sus_local.kv.store import BlockStore
+
+
+class Residency:
+    """The slots and cells of one context.
+
+    Args:
+        backend: The model.
+        store: Where KV blocks are kept.
+        num_slots: Sequences that may be in the context at once.
+    """
+
+    def __init__(self, backend: Backend, store: BlockStore, *, num_slots: int) -> None:
+        self._backend = backend
+        self._store = store
+        self.cells = Cells(backend.info.n_ctx)
+        self.spare_slot = num_slots
+        self._free_slots = list(range(num_slots - 1, -1, -1))
+        self.running: list[Sequence] = []
+        self.idle: list[Sequence] = []
+
+    @property
+    def residents(self) -> list[Sequence]:
+        """All sequences in the context."""
+        return [*self.running, *self.idle]
+
+    def enter(self, sequence: Sequence) -> None:
+        """Give a sequence a slot, and all the KV for it that exists anywhere."""
+        first = sequence.scheduled_at is None
+        if first and sequence.request.shift is not None:
+            self._enter_shifted(sequence, sequence.request.shift)
+        if sequence.slot is None:
+            self._enter_prefix(sequence, sequence.root, sequence.token_ids)
+        if first:
+            sequence.num_cached_tokens = sequence.num_computed
+            sequence.scheduled_at = time.perf_counter()
+        self.running.append(sequence)
+        self.clear_idle()
+
+    def leave(self, sequence: Sequence) -> None:
+        """A running sequence is finished: save it and keep it as idle."""
+        self.running.remove(sequence)
+        self.save(sequence)
+        if sequence.settled and sequence.num_computed:
+            self.idle.append(sequence)
+        else:
+            self._release(sequence)
+
+    def park(self, sequence: Sequence) -> None:
+        """Take a running sequence out of the context; :meth:`enter` brings it back."""
+        self.running.remove(sequence)
+        self.save(sequence)
+        self._release(sequence)
+
+    def save(self, sequence: Sequence) -> None:
+        """Keep the KV that no block holds yet, if there is room for it."""
+        while sequence.settled and not self._is_saved(sequence):
+            start = sequence.num_saved
+            end = min(sequence.num_computed, start + MAX_BLOCK_TOKENS)
+            if start < sequence.num_prompt_tokens < end:
+                end = sequence.num_prompt_tokens
+            if not self._save_run(sequence, start, end):
+                return
+
+    def make_room(self, num_cells: int) -> bool:
+        """Let idle sequences go, the oldest first, until so many cells are free."""
+        while self.cells.num_free < num_cells and self.idle:
+            self._release(self.idle.pop(0))
+        return self.cells.num_free >= num_cells
+
+    def clear_idle(self) -> None:
+        """Let those idle sequences go that come back without prefill."""
+        for sequence in list(self.idle):
+            if self._is_saved(sequence):
+                self.idle.remove(sequence)
+                self._release(sequence)
+
+    def clear(self) -> None:
+        """Empty the context; nothing is saved."""
+        for sequence in self.residents:
+            self._release(sequence)
+        self.running.clear()
+        self.idle.clear()
+
+    def grow(self, sequence: Sequence, count: int) -> None:
+        """``count`` more tokens of a sequence were computed."""
+        self.cells.grow(sequence.cells, count)
+        sequence.num_computed += count
+
+    def settle(self) -> None:
+        """A decode carried out every shift."""
+        for sequence in self.residents:
+            sequence.settled = True
+
+    def undo(self, sequence: Sequence, position: int) -> None:
+        """Remove what an aborted decode may have left from ``position`` on."""
+        if sequence.slot is not None:
+            self._backend.remove(sequence.slot, position)
+
+    def cached_length(self, root: bytes, token_ids: Tokens[int]) -> int:
+        """How many tokens :meth:`enter` would find; the last one is always computed."""
+        limit = len(token_ids) - 1
+        resident = self._best_resident(root, token_ids, limit)[1]
+        return max(resident, self._store.longest(root, token_ids, limit).length)
+
+    def num_shared(self, root: bytes, token_ids: Tokens[int]) -> int:
+        """Tokens of these whose cells exist and belong to a running sequence."""
+        limit = len(token_ids) - 1
+        return max((_match(s, root, token_ids, limit) for s in self.running), default=0)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError where slots, cells and sequences disagree; for tests."""
+        slots = [sequence.slot for sequence in self.residents]
+        if sorted([*self._free_slots, *(s for s in slots if s is not None)]) != list(
+            range(self.spare_slot)
+        ):
+            raise AssertionError(f"slots {slots} and free {self._free_slots} are not all slots")
+        owned = {cell for sequence in self.residents for cell in sequence.cells}
+        if len(owned) != self.cells.num_used:
+            raise AssertionError(f"{len(owned)} cells owned, {self.cells.num_used} counted")
+        for sequence in self.residents:
+            if not sequence.num_saved <= sequence.num_computed == len(sequence.cells):
+                raise AssertionError(
+                    f"sequence {sequence.id}: {sequence.num_saved} saved, "
+                    f"{sequence.num_computed} computed, {len(sequence.cells)} cells"
+                )
+
+    # Entering
+
+    def _enter_prefix(self, sequence: Sequence, root: bytes, token_ids: Tokens[int]) -> None:
+        limit = len(token_ids) - 1
+        resident, length = self._best_resident(root, token_ids, limit)
+        prefix = self._store.longest(root, token_ids, limit)
+        if resident is None:
+            self._take_slot(sequence)
+        elif resident in self.idle and (self._is_saved(resident) or not self._free_slots):
+            self._take_over(sequence, resident, length)
+        else:
+            self._fork(sequence, resident, length)
+        self._restore(sequence, prefix)
+        sequence.cache_note = self._note(sequence.num_computed, length, prefix)
+
+    def _enter_shifted(self, sequence: Sequence, shift: Shift) -> None:
+        """Bring the old history in, take the turns out of its middle and move the rest."""
+        history = (*shift.token_ids, 0)
+        plain = self.cached_length(sequence.root, sequence.token_ids)
+        whole = self.cached_length(shift.root, history)
+        if whole < shift.end or whole - (shift.end - shift.start) <= plain:
+            return
+        self._enter_prefix(sequence, shift.root, history)
+        if sequence.num_computed < shift.end:
+            self._release(sequence)
+            return
+        self._cut(sequence, shift.start, shift.end)
+        self._truncate(sequence, min(sequence.num_computed, len(sequence) - 1))
+        sequence.cache_note = f"shifted {sequence.num_computed} tokens"
+
+    def _best_resident(
+        self, root: bytes, token_ids: Tokens[int], limit: int
+    ) -> tuple[Sequence | None, int]:
+        best, length = None, 0
+        for sequence in self.residents:
+            matched = _match(sequence, root, token_ids, limit) if sequence.settled else 0
+            if matched > length:
+                best, length = sequence, matched
+        return best, length
+
+    def _take_slot(self, sequence: Sequence) -> None:
+        if not self._free_slots:
+            self._release(self.idle.pop(0))
+        sequence.slot = self._free_slots.pop()
+
+    def _take_over(self, sequence: Sequence, resident: Sequence, length: int) -> None:
+        self.idle.remove(resident)
+        sequence.slot, resident.slot = resident.slot, None
+        sequence.cells, resident.cells = resident.cells, []
+        sequence.chain = resident.chain
+        sequence.num_computed = resident.num_computed
+        self._truncate(sequence, length)
+
+    def _fork(self, sequence: Sequence, source: Sequence, length: int) -> None:
+        self._take_slot(sequence)
+        if source.slot is None or sequence.slot is None:
+            return
+        self._backend.copy(source.slot, sequence.slot, 0, length)
+        sequence.cells = self.cells.fork(source.cells, length)
+        sequence.num_computed = length
+        sequence.chain = list(source.chain)
+        sequence.rewind_chain(length)
+
+    def _restore(self, sequence: Sequence, prefix: Prefix) -> None:
+        """Add from blocks what lies beyond the cells that the sequence has."""
+        for block in prefix.blocks:
+            end = min(block.end, prefix.length)
+            if end > sequence.num_computed:
+                payload = self._store.load(block)
+                missing = end - sequence.num_computed
+                if payload is None or not self.make_room(block.end - block.start):
+                    return
+                if not self._restore_run(sequence, payload, end):
+                    return
+                self.cells.grow(sequence.cells, missing)
+                sequence.num_computed = end
+            if end == block.end > sequence.num_saved:
+                sequence.chain.append((block.end, block.key))
+        if prefix.blocks:
+            self._store.touch(prefix.blocks[-1].key)
+
+    def _restore_run(self, sequence: Sequence, payload: bytes, end: int) -> bool:
+        backend, spare, slot = self._backend, self.spare_slot, sequence.slot
+        if slot is None or not backend.restore(spare, payload):
+            return False
+        backend.copy(spare, slot, sequence.num_computed, end)
+        backend.remove(spare, 0)
+        return True
+
+    def _note(self, num_cached: int, from_context: int, prefix: Prefix) -> str:
+        if num_cached > from_context:
+            place = self._store.source(prefix.blocks[-1])
+            return f"restored {num_cached - from_context} tokens from {place}"
+        if from_context:
+            return f"kept {from_context} tokens in the context"
+        return "nothing was cached"
+
+    @staticmethod
+    def _is_saved(sequence: Sequence) -> bool:
+        return sequence.num_saved == sequence.num_computed
+
+    # Leaving
+
+    def _save_run(self, sequence: Sequence, start: int, end: int) -> bool:
+        size = (end - start) * self._backend.info.num_kv_bytes_per_token
+        if sequence.slot is None or not self._store.fits(size):
+            return False
+        spare = self.spare_slot
+        self._backend.copy(sequence.slot, spare, start, end)
+        payload = self._backend.save(spare)
+        self._backend.remove(spare, 0)
+        run = sequence.token_ids[start:end]
+        block = self._store.save(sequence.tip, start, run, payload)
+        sequence.chain.append((end, block.key))
+        return True
+
+    def _truncate(self, sequence: Sequence, length: int) -> None:
+        if sequence.slot is not None and length < sequence.num_computed:
+            self._backend.remove(sequence.slot, length)
+            self.cells.remove(sequence.cells, length)
+            sequence.num_computed = length
+        sequence.rewind_chain(length)
+
+    def _cut(self, sequence: Sequence, start: int, end: int) -> None:
+        if sequence.slot is None:
+            return
+        self._backend.remove(sequence.slot, start, end)
+        self._backend.shift(sequence.slot, end, start - end)
+        self.cells.remove(sequence.cells, start, end)
+        sequence.num_computed -= end - start
+        sequence.chain = []
+        sequence.settled = False
+
+    def _release(self, sequence: Sequence) -> None:
+        if sequence.slot is not None:
+            self._backend.remove(sequence.slot, 0)
+            self.cells.remove(sequence.cells, 0)
+            self._free_slots.append(sequence.slot)
+        sequence.slot, sequence.num_computed = None, 0
+        sequence.chain, sequence.settled = [], True
+
+
+def _match(sequence: Sequence, root: bytes, token_ids: Tokens[int], limit: int) -> int:
+    """How many of ``token_ids[:limit]`` a resident has computed."""
+    if sequence.root != root:
+        return 0
+    computed = sequence.token_ids[: sequence.num_computed]
+    return common_length(computed, token_ids, 0, limit)

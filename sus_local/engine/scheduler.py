@@ -1,0 +1,142 @@
+"""Which sequences run, and which of their tokens go into the next batch.
+
+Requests are admitted in the order of their arrival, as soon as a slot and the cells for their
+prompt are free. A batch holds one token of every sequence that decodes; the rest of it is shared
+by those in prefill. While somebody waits for the next token of an answer, a prefill chunk is as
+long as about ``MAX_STALL_S`` allows at the measured speed. When the cells run out, the sequence
+that was admitted last is parked and waits at the head of the queue.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sus_local.engine.residency import Residency
+from sus_local.engine.sequence import Sequence
+from sus_local.errors import QueueFullError
+from sus_local.kv.prefix import common_length
+
+MAX_STALL_S = 0.15
+"""How long a prefill chunk may hold up answers that are being decoded."""
+
+_MIN_CHUNK_TOKENS = 16
+_MIN_SHARED_TOKENS = 32
+
+
+class Scheduler:
+    """The queue of one engine.
+
+    Args:
+        residency: The context.
+        n_batch: The most tokens in one batch.
+        max_sequences: How many sequences run at once.
+        max_waiting: How many requests may wait.
+    """
+
+    def __init__(
+        self, residency: Residency, *, n_batch: int, max_sequences: int, max_waiting: int
+    ) -> None:
+        self.waiting: deque[Sequence] = deque()
+        self._residency = residency
+        self._n_batch = n_batch
+        self._max_sequences = max_sequences
+        self._max_waiting = max_waiting
+        self._prefill_rate = 0.0
+
+    @property
+    def running(self) -> list[Sequence]:
+        """Sequences in the context that are not finished, the first admitted first."""
+        return self._residency.running
+
+    def add(self, sequence: Sequence) -> None:
+        """Let a sequence wait for its turn.
+
+        Raises:
+            QueueFullError: So many wait already.
+        """
+        if len(self.waiting) >= self._max_waiting:
+            raise QueueFullError(
+                f"{len(self.waiting)} requests wait, the queue holds {self._max_waiting}",
+                hint="try again when some are done",
+                num_waiting=len(self.waiting),
+                max_waiting=self._max_waiting,
+            )
+        self.waiting.append(sequence)
+
+    def schedule(self) -> list[tuple[Sequence, int]]:
+        """The next batch: sequences, each with the number of its tokens to compute."""
+        self._admit()
+        self._reserve()
+        decodes = [s for s in self.running if not s.in_prefill]
+        prefills = [s for s in self.running if s.in_prefill]
+        batch = [(sequence, 1) for sequence in decodes]
+        return batch + self._share(prefills, self._budget(len(decodes)))
+
+    def measure(self, num_tokens: int, seconds: float) -> None:
+        """Learn the speed of prefill from a batch that took ``seconds``."""
+        if num_tokens >= _MIN_CHUNK_TOKENS and seconds > 0:
+            rate = num_tokens / seconds
+            weight = 0.3 if self._prefill_rate else 1.0
+            self._prefill_rate += weight * (rate - self._prefill_rate)
+
+    def preempt(self) -> None:
+        """Park the sequence that was admitted last; it waits at the head of the queue."""
+        sequence = self.running[-1]
+        self._residency.park(sequence)
+        self.waiting.appendleft(sequence)
+
+    def _admit(self) -> None:
+        for sequence in list(self.waiting):
+            if len(self.running) >= self._max_sequences or not self._fits(sequence):
+                return
+            if not self._awaits_prefix(sequence):
+                self.waiting.remove(sequence)
+                self._residency.enter(sequence)
+
+    def _fits(self, sequence: Sequence) -> bool:
+        """Whether the cells suffice for a sequence and some tokens of its answer."""
+        if not self.running:
+            return True
+        cells = self._residency.cells
+        available = cells.num_free + sum(cells.num_own(s.cells) for s in self._residency.idle)
+        shared = self._residency.num_shared(sequence.root, sequence.token_ids)
+        return available >= len(sequence) - shared + cells.num_cells // 16 + len(self.running)
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Whether a running prefill is about to compute a beginning that this one shares."""
+        cached = self._residency.cached_length(sequence.root, sequence.token_ids)
+        limit = len(sequence) - 1
+        return any(
+            other.in_prefill
+            and other.root == sequence.root
+            and common_length(other.token_ids, sequence.token_ids, 0, limit)
+            >= max(cached, other.num_computed) + _MIN_SHARED_TOKENS
+            for other in self.running
+        )
+
+    def _reserve(self) -> None:
+        """See that each sequence can compute at least one token."""
+        while not self._residency.make_room(len(self.running)) and len(self.running) > 1:
+            self.preempt()
+
+    def _budget(self, num_decodes: int) -> int:
+        """Tokens that the prefills of a batch may have."""
+        budget = self._n_batch - num_decodes
+        if num_decodes and self._prefill_rate:
+            chunk = max(_MIN_CHUNK_TOKENS, int(self._prefill_rate * MAX_STALL_S))
+            budget = min(budget, chunk)
+        return budget
+
+    def _share(self, prefills: list[Sequence], budget: int) -> list[tuple[Sequence, int]]:
+        """Divide a budget evenly; what one does not need goes to the next."""
+        batch = []
+        shortest_first = sorted(prefills, key=lambda s: s.num_remaining)
+        for index, sequence in enumerate(shortest_first):
+            share = budget // (len(prefills) - index)
+            count = min(sequence.num_remaining, share)
+            self._residency.make_room(count + len(self.running))
+            count = min(count, self._residency.cells.num_free - len(self.running))
+            if count > 0:
+                batch.append((sequence, count))
+                budget -= count
+        return batch

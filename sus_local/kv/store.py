@@ -1,0 +1,109 @@
+"""The store of KV blocks: one index over the tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from sus_local.kv.blocks import Block, make_block
+from sus_local.kv.prefix import Prefix, PrefixIndex
+from sus_local.kv.tiers import DiskTier, RamTier
+
+
+class Tier(Protocol):
+    """A place that keeps the KV of blocks."""
+
+    def __contains__(self, key: bytes) -> bool: ...
+    def get(self, block: Block) -> bytes | None: ...
+    def fits(self, num_bytes: int) -> bool: ...
+    def put(self, block: Block, payload: bytes) -> list[bytes]: ...
+    def touch(self, keys: Iterable[bytes]) -> None: ...
+    def drop(self, key: bytes) -> None: ...
+
+
+class BlockStore:
+    """Keeps KV blocks and finds the longest prefix that they hold.
+
+    Every block goes to each tier that has room for it. It can be found as long as one tier holds
+    it.
+
+    Args:
+        ram: The fast tier.
+        disk: The tier that outlasts the process, or None.
+    """
+
+    def __init__(self, ram: RamTier, disk: DiskTier | None = None) -> None:
+        self.ram = ram
+        self.disk = disk
+        self._tiers: tuple[Tier, ...] = (ram,) if disk is None else (ram, disk)
+        self._index = PrefixIndex()
+        found = list(disk.scan()) if disk is not None else []
+        for block in found:
+            self._index.add(block)
+        for block in found:
+            self.touch(block.key)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._index
+
+    def fits(self, num_bytes: int) -> bool:
+        """Whether a payload of this size could be kept, told before it is made."""
+        return any(tier.fits(num_bytes) for tier in self._tiers)
+
+    def longest(self, root: bytes, token_ids: Sequence[int], limit: int | None = None) -> Prefix:
+        """See :meth:`PrefixIndex.longest`."""
+        return self._index.longest(root, token_ids, limit)
+
+    def save(self, parent: bytes, start: int, token_ids: Sequence[int], payload: bytes) -> Block:
+        """Keep the KV of ``token_ids``, which follow ``parent`` at position ``start``."""
+        block = make_block(parent, start, token_ids, payload)
+        if block.key not in self._index:
+            self._index.add(block)
+            gone = [key for tier in self._tiers for key in tier.put(block, payload)]
+            self._forget(gone)
+        self.touch(block.key)
+        return block
+
+    def load(self, block: Block) -> bytes | None:
+        """The KV of a block, or None if no tier has it whole; then it is found no more."""
+        for tier in self._tiers:
+            payload = tier.get(block)
+            if payload is not None:
+                if tier is not self.ram:
+                    self._forget(self.ram.put(block, payload))
+                return payload
+            tier.drop(block.key)
+        self._index.remove(block.key)
+        return None
+
+    def touch(self, key: bytes) -> None:
+        """Make a block and all before it the newest."""
+        keys = [block.key for block in self._index.ancestry(key)]
+        for tier in self._tiers:
+            tier.touch(keys)
+
+    def source(self, block: Block) -> str:
+        """``"RAM"`` or ``"disk"``: where :meth:`load` would find a block."""
+        return "RAM" if block.key in self.ram else "disk"
+
+    def close(self) -> None:
+        """Wait until everything is on disk."""
+        if self.disk is not None:
+            self.disk.close()
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError where budgets or the index are broken; for tests."""
+        for tier in (self.ram, self.disk):
+            if tier is not None and not 0 <= tier.num_bytes <= tier.budget_bytes:
+                raise AssertionError(f"{tier.num_bytes} bytes, budget {tier.budget_bytes}")
+        for block in self._index:
+            if not any(block.key in tier for tier in self._tiers):
+                raise AssertionError(f"block {block.key.hex()} is indexed and nowhere kept")
+
+    def _forget(self, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            if not any(key in tier for tier in self._tiers):
+                self._index.remove(key)

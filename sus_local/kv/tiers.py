@@ -1,0 +1,244 @@
+"""Where KV blocks lie: RAM over disk, each with a budget in bytes and the oldest out first.
+
+A block is touched together with all blocks before it, the deepest first; so the oldest block of a
+tier is never one that others there depend on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+from sus_local.kv.blocks import (
+    MAX_HEADER_BYTES,
+    Block,
+    digest,
+    header_size,
+    pack_header,
+    unpack_header,
+)
+
+_SUFFIX = ".kv"
+
+
+class RamTier:
+    """Blocks in memory.
+
+    Args:
+        budget_bytes: The most that all payloads together may take; 0 keeps nothing.
+
+    >>> from sus_local.kv.blocks import make_block, root_key
+    >>> tier = RamTier(budget_bytes=5)
+    >>> block = make_block(root_key("m"), 0, (1,), b"abc")
+    >>> tier.put(block, b"abc"), tier.get(block), tier.num_bytes
+    ([], b'abc', 3)
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self.num_bytes = 0
+        self._payloads: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._payloads
+
+    def get(self, block: Block) -> bytes | None:
+        """The KV of a block, or None."""
+        return self._payloads.get(block.key)
+
+    def fits(self, num_bytes: int) -> bool:
+        """Whether a payload of this size could be kept at all."""
+        return num_bytes <= self.budget_bytes
+
+    def put(self, block: Block, payload: bytes) -> list[bytes]:
+        """Keep a block's KV; the keys of the blocks that had to go, perhaps its own."""
+        if not self.fits(len(payload)):
+            return [block.key]
+        gone = []
+        while self.num_bytes + len(payload) > self.budget_bytes:
+            key, old = self._payloads.popitem(last=False)
+            self.num_bytes -= len(old)
+            gone.append(key)
+        self._payloads[block.key] = payload
+        self.num_bytes += len(payload)
+        return gone
+
+    def touch(self, keys: Iterable[bytes]) -> None:
+        """Make blocks the newest, the last of ``keys`` the very newest."""
+        for key in keys:
+            if key in self._payloads:
+                self._payloads.move_to_end(key)
+
+    def drop(self, key: bytes) -> None:
+        """Forget a block."""
+        payload = self._payloads.pop(key, None)
+        self.num_bytes -= len(payload) if payload is not None else 0
+
+
+class DiskTier:
+    """Blocks as files of one folder, written by a thread of its own.
+
+    A file is written under another name and renamed when it is whole. What is torn, altered or
+    foreign fails a checksum when it is read, and is deleted. A disk that is full or gone costs
+    blocks, never an answer.
+
+    Args:
+        folder: Made when the first block is written.
+        budget_bytes: The most that all files together may take.
+    """
+
+    def __init__(self, folder: Path, budget_bytes: int) -> None:
+        self.folder = folder
+        self.budget_bytes = budget_bytes
+        self.num_bytes = 0
+        self.failures = 0
+        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+        self._pending: dict[bytes, bytes] = {}
+        self._orders: SimpleQueue[tuple[str, Block | bytes | None]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._writer: threading.Thread | None = None
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._sizes
+
+    def scan(self) -> Iterator[Block]:
+        """The blocks that lie there, the oldest first; their KV is not read."""
+        found = []
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                block = _read_header(entry) if entry.name.endswith(_SUFFIX) else None
+                if block is not None:
+                    found.append((entry.stat().st_mtime_ns, -block.start, block))
+        for _, _, block in sorted(found, key=lambda item: item[:2]):
+            size = header_size(block) + block.num_bytes
+            if block.key not in self._sizes:
+                self._sizes[block.key] = size
+                self.num_bytes += size
+                yield block
+
+    def get(self, block: Block) -> bytes | None:
+        """The KV of a block if it is there and whole, else None; what is not whole is deleted."""
+        if (pending := self._pending.get(block.key)) is not None:
+            return pending
+        try:
+            content = self._path(block.key).read_bytes()
+        except OSError:
+            content = b""
+        payload = content[header_size(block) :]
+        if unpack_header(content) == (block, digest(payload)):
+            self._order("touch", block.key)
+            return payload
+        self.drop(block.key)
+        return None
+
+    def fits(self, num_bytes: int) -> bool:
+        """Whether a payload of this size could be kept at all."""
+        return num_bytes + MAX_HEADER_BYTES <= self.budget_bytes
+
+    def put(self, block: Block, payload: bytes) -> list[bytes]:
+        """Have a block written; the keys of the blocks that have to go, perhaps its own."""
+        size = header_size(block) + len(payload)
+        if size > self.budget_bytes or block.key in self._sizes:
+            return [] if block.key in self._sizes else [block.key]
+        gone = []
+        while self.num_bytes + size > self.budget_bytes:
+            gone.append(next(iter(self._sizes)))
+            self.drop(gone[-1])
+        self._sizes[block.key] = size
+        self.num_bytes += size
+        with self._lock:
+            self._pending[block.key] = payload
+        self._order("write", block)
+        return gone
+
+    def touch(self, keys: Iterable[bytes]) -> None:
+        """Make blocks the newest, the last of ``keys`` the very newest."""
+        for key in keys:
+            if key in self._sizes:
+                self._sizes.move_to_end(key)
+
+    def drop(self, key: bytes) -> None:
+        """Delete a block."""
+        self.num_bytes -= self._sizes.pop(key, 0)
+        with self._lock:
+            self._pending.pop(key, None)
+        self._order("delete", key)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        if self._writer is not None:
+            self._orders.put(("stop", None))
+            self._writer.join()
+            self._writer = None
+
+    def _order(self, verb: str, what: Block | bytes) -> None:
+        self._orders.put((verb, what))
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_loop, name="sus-local-kv")
+            self._writer.daemon = True
+            self._writer.start()
+
+    def _write_loop(self) -> None:
+        while True:
+            verb, what = self._orders.get()
+            if verb == "stop":
+                return
+            try:
+                self._carry_out(verb, what)
+            except OSError:
+                self.failures += 1
+
+    def _carry_out(self, verb: str, what: Block | bytes | None) -> None:
+        if isinstance(what, Block):
+            self._write(what)
+        elif isinstance(what, bytes) and verb == "touch":
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self._path(what))
+        elif isinstance(what, bytes):
+            self._path(what).unlink(missing_ok=True)
+
+    def _write(self, block: Block) -> None:
+        with self._lock:
+            payload = self._pending.get(block.key)
+        if payload is None:
+            return
+        path = self._path(block.key)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(partial, "wb") as file:
+                file.write(pack_header(block, digest(payload)))
+                file.write(payload)
+            os.replace(partial, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+        finally:
+            with self._lock:
+                self._pending.pop(block.key, None)
+
+    def _path(self, key: bytes) -> Path:
+        return self.folder / f"{key.hex()}{_SUFFIX}"
+
+
+def _read_header(entry: os.DirEntry[str]) -> Block | None:
+    try:
+        with open(entry.path, "rb") as file:
+            header = unpack_header(file.read(MAX_HEADER_BYTES))
+        if header is not None and _is_whole(entry, header[0]):
+            return header[0]
+        os.unlink(entry.path)
+    except OSError:
+        pass
+    return None
+
+
+def _is_whole(entry: os.DirEntry[str], block: Block) -> bool:
+    size = header_size(block) + block.num_bytes
+    return entry.stat().st_size == size and entry.name == f"{block.key.hex()}{_SUFFIX}"

@@ -1,0 +1,454 @@
+"""A loaded model: :func:`load` and :class:`LLM`.
+
+>>> from sus_local.backend.fake import Fake
+>>> with LLM(Fake(script=lambda prompt: b"Hello!")) as llm:
+...     llm.generate([{"role": "user", "content": "hi"}]).text
+'Hello!'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sus_local import template
+from sus_local.backend.base import Backend
+from sus_local.engine.engine import Engine
+from sus_local.engine.loop import EngineLoop, Ticket
+from sus_local.engine.sequence import Request, Shift
+from sus_local.errors import RequestError, SusLocalError
+from sus_local.kv.blocks import digest, root_key, token_bytes
+from sus_local.kv.store import BlockStore
+from sus_local.kv.tiers import DiskTier, RamTier
+from sus_local.results import Piece, Result
+from sus_local.sampling import SamplingParams
+from sus_local.stream import Answer, Feed, Item, Stream
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sus_local.conversation import Conversation, Overflow, Turn
+
+Prompt = str | Sequence[template.Message] | Sequence[int]
+"""Plain text (encoded as it is), messages (in the chat format), or token ids."""
+
+DEFAULT_KV_RAM_BYTES = 1 << 30
+DEFAULT_KV_DISK_BYTES = 4 << 30
+DEFAULT_MAX_SEQUENCES = 4
+
+
+def load(
+    model: str | Path,
+    *,
+    n_ctx: int | None = None,
+    n_gpu_layers: int | Literal["auto"] = "auto",
+    n_threads: int | None = None,
+    kv_type: Literal["f16", "q8_0", "q4_0"] = "f16",
+    max_sequences: int = DEFAULT_MAX_SEQUENCES,
+    kv_ram_bytes: int = DEFAULT_KV_RAM_BYTES,
+    kv_disk_bytes: int = DEFAULT_KV_DISK_BYTES,
+    kv_dir: Path | str | None = None,
+    **options: Any,
+) -> LLM:
+    """Load a model.
+
+    Args:
+        model: A GGUF file, a name in the local store, or the hub id of a model in it.
+        n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
+        n_gpu_layers: Layers on GPUs; ``"auto"`` takes as many as fit.
+        n_threads: None takes the physical cores.
+        kv_type: Of the KV cache.
+        max_sequences: Requests that run at once; more wait.
+        kv_ram_bytes: Budget of the prompt cache in RAM.
+        kv_disk_bytes: Its budget on disk; 0 keeps nothing there.
+        kv_dir: Where on disk; None takes the user's cache folder.
+        options: llama.cpp's other knobs, see :class:`sus_local.backend.llama_cpp.LoadOptions`.
+
+    Raises:
+        ModelNotFoundError: No such model.
+        InvalidModelError: Not a GGUF of the LLaMA architecture.
+        MemoryPlanError: It does not fit.
+        ModelLoadError: llama.cpp refused it.
+
+    A typical use::
+
+        with sus_local.load("sus-chat-34b-q4_k_m") as llm:
+            print(llm.generate([{"role": "user", "content": "hi"}]).text)
+    """
+    from sus_local import models, paths
+    from sus_local.backend.llama_cpp import LlamaCpp, LoadOptions
+
+    path = models.resolve(model)
+    knobs = LoadOptions(
+        n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
+    )
+    backend = LlamaCpp(path, _with_gpu_layers(path, knobs, n_gpu_layers))
+    folder = Path(kv_dir) if kv_dir is not None else paths.kv_dir()
+    store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, folder)
+    return LLM(backend, store=store, max_sequences=max_sequences, path=path)
+
+
+def open_store(fingerprint: str, ram_bytes: int, disk_bytes: int, folder: Path) -> BlockStore:
+    """The prompt cache of one model, in a folder of its own on disk."""
+    place = folder / digest(fingerprint.encode()).hex()
+    disk = DiskTier(place, disk_bytes) if disk_bytes > 0 else None
+    return BlockStore(RamTier(ram_bytes), disk)
+
+
+class LLM:
+    """A model that answers, for any number of threads at once.
+
+    Args:
+        backend: The model.
+        store: The prompt cache; None keeps 1 GiB in RAM.
+        max_sequences: Requests that run at once.
+        path: The file it came from.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        store: BlockStore | None = None,
+        max_sequences: int = DEFAULT_MAX_SEQUENCES,
+        path: Path | None = None,
+    ) -> None:
+        self.path = path
+        self._backend = backend
+        self._info = backend.info
+        self._defaults = _sampling_defaults(self._info.metadata)
+        self._answers = _AnswerMemory()
+        self.root = root_key(self._info.fingerprint)
+        if store is None:
+            store = BlockStore(RamTier(DEFAULT_KV_RAM_BYTES))
+        engine = Engine(backend, store, max_sequences=max_sequences)
+        self._loop = EngineLoop(engine)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._info.name
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that the context holds, prompt and answer together."""
+        return self._info.n_ctx
+
+    @property
+    def eos(self) -> int:
+        """The token that ends an answer."""
+        return self._info.eos
+
+    @property
+    def fingerprint(self) -> str:
+        """Names model file, KV type and llama.cpp build: where KV may be used again."""
+        return self._info.fingerprint
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The GGUF file's metadata, as text."""
+        return self._info.metadata
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of plain text; control tokens in it stay text."""
+        return self._backend.tokenize(text)
+
+    def detokenize(self, token_ids: Iterable[int]) -> str:
+        """The text of token ids; control tokens stand for nothing."""
+        joined = b"".join(self._backend.token_bytes(token_id) for token_id in token_ids)
+        return joined.decode("utf-8", errors="replace")
+
+    def render(self, messages: Sequence[template.Message]) -> str:
+        """The exact prompt of a conversation, as text."""
+        return template.render(messages)
+
+    def encode(
+        self, messages: Sequence[template.Message], *, history: template.History = "exact"
+    ) -> list[int]:
+        """The exact prompt of a conversation, as token ids.
+
+        An answer of this model that comes back as text takes its own tokens again, so that its KV
+        is found; ``history="retokenize"`` encodes the text anew, as the transformers loop does.
+        """
+        parts = template.segments(messages)
+        if history == "retokenize":
+            return template.encode(template.join_text(parts), self.tokenize, self.eos)
+        token_ids: list[int] = []
+        for part in parts:
+            known = self._answers.recall(token_ids, part)
+            token_ids += known or template.encode([part], self.tokenize, self.eos)
+        return token_ids
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        sampling: SamplingParams | None = None,
+        history: template.History = "exact",
+    ) -> Result:
+        """One whole answer; see :meth:`stream`."""
+        return self.stream(prompt, sampling=sampling, history=history).result
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        sampling: SamplingParams | None = None,
+        history: template.History = "exact",
+    ) -> Stream:
+        """An answer as it comes.
+
+        Args:
+            prompt: Plain text, messages, or token ids.
+            sampling: None: the model's defaults.
+            history: See :meth:`encode`.
+
+        Raises:
+            ContextOverflowError: The prompt does not fit.
+            MessagesError: The messages are no conversation.
+            EngineClosedError: The model was closed.
+        """
+        sampling = self._fill(sampling)
+        stream = Stream(sampling.n)
+        self._submit(prompt, sampling, history, stream, stream.attach)
+        return stream
+
+    async def agenerate(
+        self,
+        prompt: Prompt,
+        *,
+        sampling: SamplingParams | None = None,
+        history: template.History = "exact",
+    ) -> Result:
+        """:meth:`generate` for asyncio; cancelling the task ends the answer."""
+        async for piece in self.astream(prompt, sampling=sampling, history=history):
+            if piece.result is not None and piece.index == 0:
+                found = piece.result
+        return found
+
+    async def astream(
+        self,
+        prompt: Prompt,
+        *,
+        sampling: SamplingParams | None = None,
+        history: template.History = "exact",
+    ) -> AsyncIterator[Piece]:
+        """:meth:`stream` for asyncio; leaving the loop ends the answer."""
+        sampling = self._fill(sampling)
+        feed = _AsyncFeed()
+        tickets: list[Ticket] = []
+        num_open = sampling.n
+        self._submit(prompt, sampling, history, feed, tickets.append)
+        try:
+            while num_open:
+                piece = await feed.get()
+                num_open -= piece.result is not None
+                yield piece
+        finally:
+            for ticket in tickets if num_open else ():
+                ticket.cancel()
+
+    def score(self, token_ids: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Natural log-probabilities of ``token_ids[1:]``, each after all tokens before it.
+
+        Returns:
+            An array of ``len(token_ids) - 1`` numbers.
+        """
+        import numpy as np
+
+        ids = list(token_ids)
+        return np.array(self._loop.call(lambda: self._loop.engine.score(ids)), dtype=np.float64)
+
+    def conversation(
+        self,
+        system: str | None = None,
+        *,
+        overflow: Overflow = "shift",
+        turns: Iterable[Turn] = (),
+        active: int | None = None,
+    ) -> Conversation:
+        """A conversation with this model.
+
+        Args:
+            system: Text before the first turn.
+            overflow: What happens when the context is full: ``"shift"`` (the oldest turns go, the
+                rest moves), ``"rebuild"`` (the rest is computed anew) or ``"error"``.
+            turns: Saved turns to go on from.
+            active: Id of the last turn of the branch to go on from; None takes the newest.
+        """
+        from sus_local.conversation import Conversation
+
+        return Conversation(self, system=system, overflow=overflow, turns=turns, active=active)
+
+    def submit(
+        self,
+        token_ids: Sequence[int],
+        sampling: SamplingParams,
+        feed: Feed,
+        *,
+        root: bytes | None = None,
+        shift: Shift | None = None,
+        notices: tuple[str, ...] = (),
+        on_done: Callable[[Result], None] | None = None,
+        attach: Callable[[Ticket], None] | None = None,
+    ) -> None:
+        """Leave ``sampling.n`` requests for one prompt; for what is built on this class."""
+        sampling = self._fill(sampling)
+        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        prompt = tuple(token_ids)
+        for index in range(sampling.n):
+            answer = Answer(
+                self._backend.token_bytes,
+                template.StopText(stop=sampling.stop),
+                feed,
+                index=index,
+                notices=notices,
+                on_done=on_done,
+            )
+            request = Request(
+                prompt, sampling, answer, root or self.root, shift, (seed + index) & 0xFFFFFFFF
+            )
+            ticket = self._loop.submit(request)
+            if attach is not None:
+                attach(ticket)
+
+    def close(self) -> None:
+        """End all answers, write the prompt cache, free the model."""
+        self._loop.close()
+
+    def __enter__(self) -> LLM:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _submit(
+        self,
+        prompt: Prompt,
+        sampling: SamplingParams,
+        history: template.History,
+        feed: Feed,
+        attach: Callable[[Ticket], None],
+    ) -> None:
+        token_ids, remember = self._encode_prompt(prompt, history)
+        self.submit(token_ids, sampling, feed, on_done=remember, attach=attach)
+
+    def _encode_prompt(
+        self, prompt: Prompt, history: template.History
+    ) -> tuple[list[int], Callable[[Result], None] | None]:
+        """Token ids, and what to do with the answer so that it is known when it comes back."""
+        if isinstance(prompt, str):
+            return self.tokenize(prompt), None
+        if not prompt or isinstance(prompt[0], int):
+            return self._check_ids(prompt), None
+        messages: Sequence[template.Message] = prompt  # type: ignore[assignment]
+        token_ids = self.encode(messages, history=history)
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        num_begun = len(template.encode(template.segments(messages)[-1:], self.tokenize, self.eos))
+        start = len(token_ids) - (num_begun if begun else 0)
+
+        def remember(result: Result) -> None:
+            answer = (*token_ids[start:], *without_end(result.token_ids, self._info.end_token_ids))
+            self._answers.remember(token_ids[:start], begun + result.text, answer)
+
+        return token_ids, remember
+
+    def _check_ids(self, token_ids: Sequence[Any]) -> list[int]:
+        for index, token_id in enumerate(token_ids):
+            if not isinstance(token_id, int) or not 0 <= token_id < self._info.n_vocab:
+                raise RequestError(
+                    f"token {index} of the prompt is {token_id!r}, ids go from 0 to "
+                    f"{self._info.n_vocab - 1}",
+                    index=index,
+                    n_vocab=self._info.n_vocab,
+                )
+        return list(token_ids)
+
+    def _fill(self, sampling: SamplingParams | None) -> SamplingParams:
+        return (sampling or SamplingParams()).with_defaults(self._defaults)
+
+
+def without_end(token_ids: tuple[int, ...], ends: frozenset[int]) -> tuple[int, ...]:
+    """An answer's tokens without the token that ended it."""
+    return token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
+
+
+class _AnswerMemory:
+    """Which tokens an answer had that comes back as text, after which prompt."""
+
+    _CAPACITY = 4096
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def remember(self, prompt: Sequence[int], text: str, token_ids: tuple[int, ...]) -> None:
+        """Keep an answer."""
+        with self._lock:
+            self._answers[self._key(prompt, text)] = token_ids
+            while len(self._answers) > self._CAPACITY:
+                self._answers.popitem(last=False)
+
+    def recall(self, prompt: Sequence[int], part: template.Segment) -> tuple[int, ...] | None:
+        """The tokens of an answer, or None."""
+        if not prompt or not isinstance(part, template.Text):
+            return None
+        key = self._key(prompt, part.text)
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+            return self._answers.get(key)
+
+    @staticmethod
+    def _key(prompt: Sequence[int], text: str) -> bytes:
+        return digest(token_bytes(prompt), text.encode("utf-8", errors="surrogatepass"))
+
+
+class _AsyncFeed:
+    """Carries pieces from the engine's thread to an asyncio task."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[Item] = asyncio.Queue()
+
+    def put(self, item: Item) -> None:
+        """Take a piece; one that comes after the event loop was closed is dropped."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+
+    async def get(self) -> Piece:
+        """The next piece."""
+        item = await self._queue.get()
+        if isinstance(item, SusLocalError):
+            raise item
+        return item
+
+
+_DEFAULT_KEYS = {
+    "temperature": "general.sampling.temp",
+    "top_k": "general.sampling.top_k",
+    "top_p": "general.sampling.top_p",
+    "min_p": "general.sampling.min_p",
+    "repetition_penalty": "general.sampling.penalty_repeat",
+}
+
+
+def _sampling_defaults(metadata: Mapping[str, str]) -> dict[str, float]:
+    """The sampling parameters that the model's file names."""
+    found = {name: float(metadata[key]) for name, key in _DEFAULT_KEYS.items() if key in metadata}
+    if "top_k" in found:
+        found["top_k"] = int(found["top_k"])
+    return found
+
+
+def _with_gpu_layers(path: Path, knobs: Any, n_gpu_layers: int | Literal["auto"]) -> Any:
+    from dataclasses import replace
+
+    if n_gpu_layers == "auto":
+        return replace(knobs, n_gpu_layers=0)
+    return replace(knobs, n_gpu_layers=n_gpu_layers)

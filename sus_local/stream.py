@@ -1,0 +1,207 @@
+"""From tokens to text as they come: decoding, stop texts, and the stream that a caller reads."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Protocol
+
+from sus_local.engine.loop import Ticket
+from sus_local.engine.sequence import Finish
+from sus_local.errors import SusLocalError
+from sus_local.results import Piece, Result, TokenLogprob
+from sus_local.template import StopText
+
+Item = Piece | SusLocalError
+
+
+class Feed(Protocol):
+    """Takes pieces from the engine's thread; it must not wait."""
+
+    def put(self, item: Item) -> None:
+        """Take a piece, or the error that ends the answer."""
+        ...
+
+
+class Answer:
+    """The sink of one request: makes text of its tokens, whole characters only.
+
+    Args:
+        token_bytes: Token id → its UTF-8 bytes.
+        stop: Where the text ends.
+        feed: Takes the pieces.
+        index: Which of several answers this is.
+        notices: Told with the first piece.
+        on_done: Called with the result before the feed gets it.
+    """
+
+    def __init__(
+        self,
+        token_bytes: Callable[[int], bytes],
+        stop: StopText,
+        feed: Feed,
+        *,
+        index: int = 0,
+        notices: tuple[str, ...] = (),
+        on_done: Callable[[Result], None] | None = None,
+    ) -> None:
+        self._token_bytes = token_bytes
+        self._stop = stop
+        self._feed = feed
+        self._index = index
+        self._notices = notices
+        self._on_done = on_done
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._token_ids: list[int] = []
+        self._ends: list[int] = []
+        self._num_decoded = 0
+        self._logprobs: list[TokenLogprob] = []
+        self._texts: list[str] = []
+        if notices:
+            feed.put(Piece("", index=index, notices=notices))
+
+    def on_token(self, token_id: int, logprob: TokenLogprob | None) -> bool:
+        """Take a token; True where a stop text is complete."""
+        new = self._decoder.decode(self._token_bytes(token_id))
+        self._num_decoded += len(new)
+        self._token_ids.append(token_id)
+        self._ends.append(self._num_decoded)
+        if logprob is not None:
+            self._logprobs.append(logprob)
+        text = self._stop.feed(new)
+        self._texts.append(text)
+        if not self._stop.stopped:
+            self._feed.put(Piece(text, (token_id,), self._index))
+        return self._stop.stopped
+
+    def on_finish(self, finish: Finish) -> None:
+        """Make the result; what is left of a broken character is not shown."""
+        rest = self._stop.finish()
+        self._texts.append(rest)
+        text = "".join(self._texts)
+        kept = self._num_kept(len(text))
+        result = Result(
+            text=text,
+            token_ids=tuple(self._token_ids[:kept]),
+            finish_reason=finish.finish_reason,
+            usage=finish.usage,
+            timings=finish.timings,
+            logprobs=tuple(self._logprobs[:kept]),
+            notices=self._notices,
+        )
+        if self._on_done is not None:
+            self._on_done(result)
+        self._feed.put(Piece(rest, (), self._index, result=result))
+
+    def on_error(self, error: SusLocalError) -> None:
+        """Pass the error on."""
+        self._feed.put(error)
+
+    def _num_kept(self, length: int) -> int:
+        """How many tokens lie before the cut that a stop text made."""
+        if not self._stop.stopped:
+            return len(self._token_ids)
+        return sum(1 for end in self._ends if end <= length)
+
+
+class Stream(Iterator[Piece]):
+    """An answer on its way: iterate over its pieces, or ask for its result.
+
+    Generation goes on whether or not anybody reads. Closing ends it; so does dropping a stream
+    that was read in part.
+
+    >>> from sus_local.llm import LLM
+    >>> from sus_local.backend.fake import Fake
+    >>> llm = LLM(Fake(script=lambda prompt: "hé".encode()))
+    >>> stream = llm.stream([{"role": "user", "content": "hi"}])
+    >>> [piece.text for piece in stream if piece.text], stream.result.finish_reason
+    (['h', 'é'], 'stop')
+    >>> llm.close()
+    """
+
+    def __init__(self, num_answers: int = 1) -> None:
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._num_open = num_answers
+        self._results: dict[int, Result] = {}
+        self._error: SusLocalError | None = None
+        self._tickets: list[Ticket] = []
+        self._read = False
+        self._lock = threading.RLock()
+
+    def put(self, item: Item) -> None:
+        """For the engine: take the next piece."""
+        self._queue.put(item)
+
+    def attach(self, ticket: Ticket) -> None:
+        """For the model: the request that this stream can cancel."""
+        self._tickets.append(ticket)
+
+    @property
+    def result(self) -> Result:
+        """The finished answer (the first of several); waits for it.
+
+        Raises:
+            SusLocalError: There is no answer.
+        """
+        return self.results[0]
+
+    @property
+    def results(self) -> list[Result]:
+        """All finished answers, in order; waits for them."""
+        with self._lock:
+            while self._num_open:
+                self._take()
+            if self._error is not None:
+                raise self._error
+            return [self._results[index] for index in sorted(self._results)]
+
+    def wait(self) -> None:
+        """Wait until the answer is complete, or failed."""
+        with contextlib.suppress(SusLocalError):
+            _ = self.results
+
+    def close(self) -> None:
+        """End the answer now, and keep what came: ``result.finish_reason`` is ``"cancelled"``."""
+        if self._num_open:
+            for ticket in self._tickets:
+                ticket.cancel()
+            self.wait()
+
+    def __next__(self) -> Piece:
+        with self._lock:
+            if not self._num_open:
+                if self._error is not None and not self._read:
+                    self._read = True
+                    raise self._error
+                raise StopIteration
+            self._read = True
+            item = self._take()
+        if isinstance(item, SusLocalError):
+            raise item
+        return item
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_read", False) and self._num_open:
+            for ticket in self._tickets:
+                ticket.cancel()
+
+    def _take(self) -> Item:
+        item = self._queue.get()
+        if isinstance(item, SusLocalError):
+            self._error = item
+            self._num_open = 0
+            for ticket in self._tickets:
+                ticket.cancel()
+        elif item.result is not None:
+            self._results[item.index] = item.result
+            self._num_open -= 1
+        return item
