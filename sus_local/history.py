@@ -49,6 +49,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             token_ids BLOB NOT NULL DEFAULT x'',
             text TEXT NOT NULL DEFAULT '',
             finish_reason TEXT,
+            num_dropped_turns INTEGER NOT NULL DEFAULT 0,
             usage TEXT NOT NULL DEFAULT '{}',
             sampling TEXT NOT NULL DEFAULT '{}',
             timings TEXT NOT NULL DEFAULT '{}',
@@ -90,6 +91,7 @@ class SavedTurn:
         token_ids: The answer's tokens as generated, the end token included.
         text: The answer.
         finish_reason: None while the answer is being written, or where the process was killed.
+        num_dropped_turns: Oldest turns of the branch that the model no longer saw.
         usage: Counts of tokens.
         sampling: The sampling parameters.
         timings: Seconds.
@@ -104,6 +106,7 @@ class SavedTurn:
     token_ids: tuple[int, ...] = ()
     text: str = ""
     finish_reason: str | None = None
+    num_dropped_turns: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
     sampling: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)

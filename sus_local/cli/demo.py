@@ -1,0 +1,91 @@
+"""``sus-local demo``: a first conversation, with the bundled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sus_local.cli.text import t
+
+if TYPE_CHECKING:
+    from sus_local.results import Result
+
+QUESTIONS = ("hi", "What is the capital of China?")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the conversation.")
+def demo(as_json: bool) -> None:
+    """Hold the conversation of SUS-Chat's README with the tiny bundled model.
+
+    The first time, its checkpoint is converted to GGUF; that takes about a second. Nothing is
+    downloaded.
+    """
+    import sus_local
+    from sus_local.sampling import SamplingParams
+
+    path = _model(quiet=as_json)
+    with sus_local.load(path) as llm:
+        conversation = llm.conversation()
+        greedy = SamplingParams(temperature=0)
+        if as_json:
+            answers = [conversation.ask(question, sampling=greedy) for question in QUESTIONS]
+            _print_json(answers, path, llm.name)
+            return
+        for question in QUESTIONS:
+            _show(question, conversation.send(question, sampling=greedy))
+    _say_how_to_go_on()
+
+
+def _model(*, quiet: bool) -> Path:
+    """The demo model; says so where it has to be converted first."""
+    from sus_local.cli.output import note
+    from sus_local.demo.model import FILE_TYPE, checkpoint, ensure_model, model_path
+
+    path = model_path()
+    if not path.exists() and not quiet:
+        note(t("converting {source} to {type} …", source=checkpoint(), type=FILE_TYPE))
+    path = ensure_model()
+    if not quiet:
+        note(t("model: {path}", path=path))
+        note()
+    return path
+
+
+def _show(question: str, answer: Any) -> None:
+    from sus_local.cli.answer import figures
+    from sus_local.cli.output import note
+
+    note(f">>> {question}")
+    try:
+        for piece in answer:
+            print(piece.text, end="", flush=True)
+    except BaseException:
+        answer.close()
+        raise
+    print(flush=True)
+    result = answer.result
+    note(f"    {figures(result.usage, result.timings)}")
+    note()
+
+
+def _print_json(answers: list[Result], path: Path, name: str) -> None:
+    from sus_local.cli.answer import result_json
+    from sus_local.cli.output import emit_json
+
+    turns = [
+        {"user": question, **result_json(answer, model=name)}
+        for question, answer in zip(QUESTIONS, answers, strict=True)
+    ]
+    emit_json({"model": name, "path": str(path), "turns": turns})
+
+
+def _say_how_to_go_on() -> None:
+    from sus_local.cli.output import note
+
+    convert = "sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M"
+    note(t("Go on by hand:        {command}", command="sus-local demo --chat"))
+    note(t("Get the real model:   {command}", command=convert))
+    note(t("And talk to it:       {command}", command="sus-local chat SUS-Chat-34B"))

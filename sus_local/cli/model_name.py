@@ -1,0 +1,45 @@
+"""The MODEL of a command line → a file. ``demo`` is the bundled demo model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sus_local import models
+from sus_local.errors import ModelNotFoundError
+
+DEMO = "demo"
+
+
+def model_file(name: str) -> Path:
+    """The model file that a user means by ``name``.
+
+    Raises:
+        ModelNotFoundError: There is none; the hint is the next command.
+    """
+    if name.lower() == DEMO and not Path(name).exists():
+        from sus_local.demo.model import ensure_model
+
+        return ensure_model()
+    return models.resolve(name)
+
+
+def last_or_only() -> str:
+    """The model to take where none is named: the one used last, else the only one.
+
+    Raises:
+        ModelNotFoundError: There is none, or there are several.
+    """
+    recent = models.last_used()
+    if recent is not None:
+        return str(recent.path)
+    installed = models.list_models()
+    if len(installed) == 1:
+        return str(installed[0].path)
+    if installed:
+        names = ", ".join(model.name for model in installed)
+        raise ModelNotFoundError(f"which model? here are {names}", hint="name one of them")
+    raise ModelNotFoundError(
+        "no model is installed yet",
+        hint="try `sus-local demo --chat`, or get the real one: "
+        "sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M",
+    )

@@ -1,0 +1,144 @@
+"""``sus-local run``: one answer, fit for scripts."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sus_local.cli.options import (
+    loading_options,
+    loading_values,
+    sampling_options,
+    sampling_params,
+)
+
+if TYPE_CHECKING:
+    from sus_local.results import Result
+
+INTERRUPTED = 130
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sus-local run demo "What is the capital of China?"
+  cat notes.txt | sus-local run SUS-Chat-34B "Summarise:"
+  sus-local run SUS-Chat-34B --schema person.json "Invent a person." > person.out.json
+"""
+)
+@click.argument("model")
+@click.argument("prompt", required=False)
+@click.option("--system", help="System message.")
+@click.option(
+    "--template",
+    type=click.Choice(["chat", "raw"]),
+    default="chat",
+    show_default=True,
+    help="The model's prompt format, or the prompt as it is.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with text and figures.")
+@click.option("--stream", is_flag=True, help="With --json: a JSON line for each piece, too.")
+@click.option("--stats", is_flag=True, help="Figures on standard error after the answer.")
+@sampling_options
+@loading_options
+def run(
+    model: str,
+    prompt: str | None,
+    system: str | None,
+    template: str,
+    as_json: bool,
+    stream: bool,
+    stats: bool,
+    **options: Any,
+) -> int:
+    """Answer one PROMPT with MODEL, and with what comes on standard input.
+
+    The answer goes to standard output and nothing else does. MODEL is a path, a name of `sus-local
+    models list`, or `demo`.
+    """
+    sampling, loading = sampling_params(options), loading_values(options)
+    question = _question(prompt)
+    import sus_local
+    from sus_local.cli.model_name import DEMO, model_file
+    from sus_local.models import remember_used
+
+    path = model_file(model)
+    with sus_local.load(path, **loading) as llm:
+        if model != DEMO:
+            remember_used(path)
+        source: Any = question
+        if template == "chat":
+            source = [{"role": "user", "content": question}]
+            if system is not None:
+                source.insert(0, {"role": "system", "content": system})
+        answer = llm.stream(source, sampling=sampling)
+        return _deliver(answer, llm.name, as_json=as_json, stream=stream, stats=stats)
+
+
+def _question(prompt: str | None) -> str:
+    """The prompt of the command line and what is piped in, in this order."""
+    piped = _piped()
+    if prompt is None and piped is None:
+        raise click.UsageError("no prompt: give one, or pipe one in")
+    return "\n".join(part for part in (prompt, piped) if part)
+
+
+def _piped() -> str | None:
+    """What comes on standard input, where that is a pipe or a file."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):
+        return None
+    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
+        return None
+    return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n")
+
+
+def _deliver(answer: Any, model: str, *, as_json: bool, stream: bool, stats: bool) -> int:
+    """Write the answer as it comes; gives the exit status."""
+    from sus_local.cli.answer import figures, result_json
+    from sus_local.cli.output import emit_json, note
+
+    interrupted = False
+    with _closing(answer):
+        try:
+            _write_pieces(answer, as_json=as_json, stream=stream)
+        except KeyboardInterrupt:
+            interrupted = True
+            answer.close()
+        result: Result = answer.result
+    if as_json:
+        emit_json(result_json(result, model=model))
+    elif result.text and not result.text.endswith("\n"):
+        print(flush=True)
+    if stats:
+        note(figures(result.usage, result.timings, finish_reason=result.finish_reason))
+    return INTERRUPTED if interrupted else 0
+
+
+@contextmanager
+def _closing(answer: Any) -> Iterator[None]:
+    """Stop generating when the output cannot be written any more."""
+    try:
+        yield
+    except BaseException:
+        answer.close()
+        raise
+
+
+def _write_pieces(answer: Any, *, as_json: bool, stream: bool) -> None:
+    from sus_local.cli.output import emit_json
+
+    for piece in answer:
+        if not piece.text:
+            continue
+        if not as_json:
+            print(piece.text, end="", flush=True)
+        elif stream:
+            emit_json({"text": piece.text})

@@ -1,0 +1,51 @@
+"""The demo model as a GGUF file: converted from the bundled checkpoint once, then reused."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from sus_local import paths
+
+FILE_TYPE = "Q8_0"
+_HASH_DIGITS = 12
+
+
+def checkpoint() -> Path:
+    """The folder of the bundled Hugging Face checkpoint."""
+    return Path(str(files("sus_local.demo") / "checkpoint"))
+
+
+def model_path() -> Path:
+    """Where the converted demo model lies, or will: its name tells checkpoint and version."""
+    digest = hashlib.sha256(version("sus-local").encode())
+    for path in sorted(checkpoint().iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return paths.demo_dir() / f"sus-local-demo-{digest.hexdigest()[:_HASH_DIGITS]}-{FILE_TYPE}.gguf"
+
+
+def ensure_model() -> Path:
+    """The converted demo model; converts it where that was not done yet (about a second).
+
+    Raises:
+        ConvertError: The conversion failed.
+        StorageError: The file cannot be written.
+    """
+    path = model_path()
+    if not path.exists():
+        from filelock import FileLock
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            _convert(path)
+    return path
+
+
+def _convert(path: Path) -> None:
+    """Make the file, unless another process did while this one waited."""
+    if not path.exists():
+        from sus_local.convert import convert
+
+        convert(str(checkpoint()), types=[FILE_TYPE], output=path)
