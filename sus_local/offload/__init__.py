@@ -1,1 +1,1 @@
-"""Devices and the memory ledger."""
+"""Devices, memory, and the decision how a model is loaded on them."""

@@ -1,0 +1,137 @@
+"""The bytes that a context of llama.cpp takes: its KV cache, its graph, its outputs.
+
+The formulas follow what llama.cpp reserves in ``llama_context::sched_reserve`` for the largest
+batch; tests hold them against real contexts. A graph's buffer is reused from layer to layer, so
+its size is the largest of three moments, in floats a token of the batch (``n_ubatch`` of them):
+
+===========  =========================================  =====================================
+moment       with flash attention                       without
+===========  =========================================  =====================================
+attention    less than the feed-forward's               5 E + 2 K + H · n_ctx (the scores)
+feed-forward 3 F + 4 E (3 E where the KV is quantized)  3 F + 3 E + 2 K
+output       2 E, and the vocabulary for each token     as with flash attention
+             that has logits
+===========  =========================================  =====================================
+
+E is the embedding's width, F the feed-forward's, K the keys', H the number of heads. The mask
+comes on top: ``n_ctx`` a token, as f16 with flash attention and f32 without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sus_local.offload.gguf_facts import ModelFacts
+
+KvType = Literal["f16", "q8_0", "q4_0"]
+
+KV_TYPES: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
+"""The types that a KV cache can have, the most exact first."""
+
+_KV_BLOCKS: Mapping[str, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
+_PADDING = 256
+_FLOAT = 4
+
+
+@dataclass(frozen=True)
+class ContextShape:
+    """The settings of a context that decide its memory, under llama.cpp's names.
+
+    ``n_outputs_max`` bounds the tokens of a batch that have logits; None: all of them may.
+    ``kv_ram_bytes`` is the budget of the prompt cache in main memory.
+    """
+
+    n_ctx: int
+    kv_type: KvType = "f16"
+    n_batch: int = 2048
+    n_ubatch: int = 512
+    max_sequences: int = 1
+    flash_attn: bool = True
+    n_outputs_max: int | None = None
+    kv_ram_bytes: int = 0
+
+    @property
+    def num_cells(self) -> int:
+        """Tokens that the KV cache holds: ``n_ctx`` as llama.cpp rounds it up.
+
+        >>> ContextShape(n_ctx=1000).num_cells
+        1024
+        """
+        return -(-self.n_ctx // _PADDING) * _PADDING
+
+    @property
+    def num_batch_tokens(self) -> int:
+        """Tokens of the largest batch that is computed at once."""
+        return min(self.n_ubatch, self.n_batch, self.num_cells)
+
+    def smaller(self, n_ctx: int, kv_type: KvType) -> ContextShape:
+        """This with another context length and KV type."""
+        return replace(self, n_ctx=n_ctx, kv_type=kv_type)
+
+
+def kv_layer_bytes(facts: ModelFacts, shape: ContextShape) -> int:
+    """Bytes of one layer's keys and values.
+
+    >>> from sus_local.offload.shapes import SUS_CHAT_34B, hypothetical_facts
+    >>> facts = hypothetical_facts(SUS_CHAT_34B, "Q4_K_M")
+    >>> kv_layer_bytes(facts, ContextShape(n_ctx=8192)) * facts.n_layer / 2**30
+    1.875
+    """
+    block, block_bytes = _KV_BLOCKS[shape.kv_type]
+    return 2 * shape.num_cells * facts.n_embd_kv * block_bytes // block
+
+
+def graph_bytes(facts: ModelFacts, shape: ContextShape, *, outputs: bool = True) -> int:
+    """Bytes of the compute buffer on a device that computes layers.
+
+    Args:
+        facts: The model.
+        shape: The context.
+        outputs: Whether the device computes the output matrix too.
+    """
+    moments = [_feed_forward_floats(facts, shape), _attention_floats(facts, shape)]
+    num_tokens = shape.num_batch_tokens
+    sizes = [num_tokens * (_FLOAT * floats + _mask_bytes(shape)) for floats in moments]
+    if outputs:
+        sizes.append(_output_moment_bytes(facts, shape))
+    return max(sizes)
+
+
+def input_bytes(facts: ModelFacts, shape: ContextShape) -> int:
+    """Bytes that main memory keeps of the graph when every layer is on a GPU."""
+    return shape.num_batch_tokens * (_FLOAT * facts.n_embd + _mask_bytes(shape))
+
+
+def output_bytes(facts: ModelFacts, shape: ContextShape) -> int:
+    """Bytes of the logits that the CPU reads: a row a sequence."""
+    return _FLOAT * facts.n_vocab * shape.max_sequences
+
+
+def scratch_bytes(facts: ModelFacts, shape: ContextShape) -> int:
+    """Bytes in which the CPU keeps a batch's activations in 8 bits, for quantized matrices."""
+    return shape.num_batch_tokens * max(facts.n_ff, facts.n_embd) * 9 // 8
+
+
+def _mask_bytes(shape: ContextShape) -> int:
+    return shape.num_cells * (2 if shape.flash_attn else 4)
+
+
+def _attention_floats(facts: ModelFacts, shape: ContextShape) -> int:
+    if shape.flash_attn:
+        return 0
+    return 5 * facts.n_embd + 2 * facts.n_embd_kv + facts.n_head * shape.num_cells
+
+
+def _feed_forward_floats(facts: ModelFacts, shape: ContextShape) -> int:
+    if not shape.flash_attn:
+        return 3 * facts.n_ff + 3 * facts.n_embd + 2 * facts.n_embd_kv
+    return 3 * facts.n_ff + (4 if shape.kv_type == "f16" else 3) * facts.n_embd
+
+
+def _output_moment_bytes(facts: ModelFacts, shape: ContextShape) -> int:
+    num_tokens = shape.num_batch_tokens
+    most = shape.n_batch if shape.n_outputs_max is None else shape.n_outputs_max
+    num_outputs = min(num_tokens, max(most, shape.max_sequences))
+    return _FLOAT * (num_outputs * facts.n_vocab + num_tokens * 2 * facts.n_embd)

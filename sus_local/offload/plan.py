@@ -1,0 +1,295 @@
+"""The decision how a model is loaded on this machine, made before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sus_local.backend.ggml_devices import Device
+from sus_local.errors import MemoryPlanError, RequestError
+from sus_local.offload.gguf_facts import ModelFacts
+from sus_local.offload.ledger import KV_TYPES, ContextShape, KvType
+from sus_local.offload.placement import LedgerLine, Placement, Placer
+from sus_local.offload.shapes import smaller_quantizations
+
+DEFAULT_N_CTX = 8192
+"""The context length when none is asked for, if the model was trained for as much and it fits."""
+
+_LEAST_N_CTX = 2048
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A change with which the model would fit; ``None`` where nothing has to change."""
+
+    n_ctx: int | None = None
+    kv_type: KvType | None = None
+    file_type: str | None = None
+    file_bytes: int = 0
+
+    def __str__(self) -> str:
+        parts = []
+        if self.file_type:
+            parts.append(f"{self.file_type} ({self.file_bytes / 1e9:.1f} GB)")
+        if self.n_ctx:
+            parts.append(f"n_ctx={self.n_ctx}")
+        if self.kv_type:
+            parts.append(f"kv_type={self.kv_type}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to load a model, and what it takes.
+
+    Attributes:
+        facts: The model.
+        shape: The context, with ``n_ctx`` and ``kv_type`` as decided.
+        n_gpu_layers: For llama.cpp; the output matrix counts as one.
+        offload_kqv: Whether the KV of offloaded layers lives with them.
+        tensor_split: Layers a GPU, where there are several; else empty.
+        lines: Every byte, by device and purpose.
+        devices: The devices it was made for, main memory last.
+        fits: Whether every device has what it is to hold, with a margin.
+        alternatives: What would fit, if this does not.
+    """
+
+    facts: ModelFacts
+    shape: ContextShape
+    n_gpu_layers: int
+    offload_kqv: bool
+    tensor_split: tuple[float, ...]
+    lines: tuple[LedgerLine, ...]
+    devices: tuple[Device, ...]
+    fits: bool
+    overfull: tuple[Device, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def n_ctx(self) -> int:
+        """The context length, in tokens."""
+        return self.shape.n_ctx
+
+    @property
+    def kv_type(self) -> KvType:
+        """The type of the KV cache."""
+        return self.shape.kv_type
+
+    @property
+    def flash_attn(self) -> bool:
+        """Whether to compute attention without its matrix of scores."""
+        return self.shape.flash_attn
+
+    @property
+    def suggestion(self) -> str:
+        """What would fit, as one line; empty if this does."""
+        return " or ".join(str(alternative) for alternative in self.alternatives)
+
+    def num_bytes(self, device: Device | None = None) -> int:
+        """What ``device`` would hold, or all devices together."""
+        names = {device.name} if device else {line.device for line in self.lines}
+        return sum(line.num_bytes for line in self.lines if line.device in names)
+
+    def require(self) -> Plan:
+        """This plan, if it fits.
+
+        Raises:
+            MemoryPlanError: It does not; ``needed_bytes`` and ``available_bytes`` are of the
+                device that is too small, ``alternatives`` tells what would fit.
+        """
+        if self.fits:
+            return self
+        device = self.overfull[-1]
+        needed = self.num_bytes(device)
+        raise MemoryPlanError(
+            f"{self.facts.name} with a context of {self.n_ctx} tokens needs {_gb(needed)} "
+            f"of {_place_name(device)}, {_gb(device.free_bytes)} are free",
+            hint=self._hint(device, needed),
+            device=device.name,
+            needed_bytes=needed,
+            available_bytes=device.free_bytes,
+            alternatives=self.alternatives,
+        )
+
+    def _hint(self, device: Device, needed: int) -> str:
+        if self.suggestion:
+            return f"this would fit: {self.suggestion}"
+        if needed < device.total_bytes:
+            taken = device.total_bytes - device.free_bytes
+            return f"close other programs: {_gb(taken)} of {_gb(device.total_bytes)} are taken"
+        return "no smaller setting fits: use a smaller model or a machine with more memory"
+
+
+def plan(
+    facts: ModelFacts,
+    devices: Sequence[Device],
+    *,
+    n_ctx: int | None = None,
+    kv_type: KvType = "f16",
+    n_gpu_layers: int | Literal["auto"] = "auto",
+    n_batch: int = 2048,
+    n_ubatch: int = 512,
+    max_sequences: int = 1,
+    n_outputs_max: int | None = None,
+    flash_attn: bool | Literal["auto"] = "auto",
+    offload_kqv: bool | Literal["auto"] = "auto",
+    kv_ram_bytes: int = 0,
+    margin_bytes: int | None = None,
+) -> Plan:
+    """Decide how the model is loaded on these devices.
+
+    As many layers as fit go to the GPUs, with their KV: attention on the CPU over KV that lives
+    there costs more than a layer fewer on the GPU. Flash attention is used wherever it is not
+    switched off, since it needs no matrix of scores.
+
+    Args:
+        facts: The model, from ``read_facts`` or ``hypothetical_facts``.
+        devices: From ``find_devices``: main memory is the last one.
+        n_ctx: Context length in tokens; None takes what the model was trained for, at most
+            :data:`DEFAULT_N_CTX`, or the largest half, quarter, … of it that fits.
+        kv_type: ``f16``, ``q8_0`` or ``q4_0``.
+        n_gpu_layers: A number overrides the decision; -1 is all.
+        n_batch: Tokens that one call may hand over.
+        n_ubatch: Tokens that are computed at once.
+        max_sequences: Requests that run at once.
+        n_outputs_max: Tokens of a batch that may have logits; None: all of them.
+        flash_attn: Whether to compute attention without its matrix of scores.
+        offload_kqv: Whether the KV of offloaded layers lives with them.
+        kv_ram_bytes: The prompt cache's budget of main memory.
+        margin_bytes: Bytes to leave free on each device, instead of the default margins.
+
+    Raises:
+        RequestError: A number is out of range, or a quantized KV is asked for without flash
+            attention.
+
+    >>> from sus_local.offload.shapes import SUS_CHAT_34B, hypothetical_facts
+    >>> laptop = [Device("CPU", "", "CPU", "cpu", 28 << 30, 32 << 30)]
+    >>> decided = plan(hypothetical_facts(SUS_CHAT_34B, "Q4_K_M"), laptop)
+    >>> decided.fits, decided.n_ctx, round(decided.num_bytes() / 2**30, 1)
+    (True, 8192, 21.4)
+    """
+    flash = flash_attn is not False
+    _check(n_ctx, kv_type, n_gpu_layers, flash)
+    most = min(facts.n_ctx_train, DEFAULT_N_CTX) if n_ctx is None else n_ctx
+    shape = ContextShape(
+        n_ctx=most,
+        kv_type=kv_type,
+        n_batch=n_batch,
+        n_ubatch=n_ubatch,
+        max_sequences=max_sequences,
+        flash_attn=flash,
+        n_outputs_max=n_outputs_max,
+        kv_ram_bytes=kv_ram_bytes,
+    )
+    with_kv = offload_kqv is not False
+    placer = Placer(facts, shape, tuple(devices), with_kv, margin_bytes)
+    lengths = (most,) if n_ctx is not None else tuple(_lengths(most))
+    for length in lengths:
+        candidate = _with(placer, n_ctx=length)
+        placement = _decide(candidate, n_gpu_layers)
+        if not placement.overfull:
+            return _plan(candidate, placement)
+    alternatives = tuple(_alternatives(placer, n_gpu_layers))
+    return _plan(placer, _decide(placer, n_gpu_layers), alternatives)
+
+
+def _check(
+    n_ctx: int | None, kv_type: str, n_gpu_layers: int | Literal["auto"], flash: bool
+) -> None:
+    if n_ctx is not None and n_ctx < 1:
+        raise RequestError(f"n_ctx is {n_ctx}, not a positive number", n_ctx=n_ctx)
+    if kv_type not in KV_TYPES:
+        known = ", ".join(KV_TYPES)
+        raise RequestError(f"kv_type {kv_type!r} is none of {known}", kv_type=kv_type)
+    if n_gpu_layers != "auto" and n_gpu_layers < -1:
+        raise RequestError(
+            f"n_gpu_layers is {n_gpu_layers}", hint="give auto, -1 for all, or a number"
+        )
+    if kv_type != "f16" and not flash:
+        hint = "leave flash_attn at auto, or take kv_type f16"
+        raise RequestError(f"a {kv_type} KV cache needs flash attention", hint=hint)
+
+
+def _decide(placer: Placer, n_gpu_layers: int | Literal["auto"]) -> Placement:
+    """The placement asked for, or of those that fit the one with most layers on GPUs."""
+    if n_gpu_layers != "auto":
+        return placer.place(placer.most_layers if n_gpu_layers == -1 else n_gpu_layers)
+    tried = [placer.place(count) for count in range(placer.most_layers, -1, -1)]
+    host = placer.devices[-1]
+    fitting = (placement for placement in tried if not placement.overfull)
+    least_bad = (placement for placement in tried if placement.overfull == (host,))
+    return next(fitting, next(least_bad, tried[-1]))
+
+
+def _plan(placer: Placer, placement: Placement, alternatives: tuple[Alternative, ...] = ()) -> Plan:
+    counts = placement.layers_per_gpu
+    return Plan(
+        facts=placer.facts,
+        shape=placer.shape,
+        n_gpu_layers=placement.n_gpu_layers,
+        offload_kqv=placer.offload_kqv,
+        tensor_split=tuple(float(count) for count in counts) if len(counts) > 1 else (),
+        lines=placement.lines,
+        devices=placer.devices,
+        fits=not placement.overfull,
+        overfull=placement.overfull,
+        alternatives=alternatives,
+    )
+
+
+def _alternatives(placer: Placer, layers: int | Literal["auto"]) -> Iterator[Alternative]:
+    """What would fit: a smaller KV type, a shorter context, a smaller quantization."""
+
+    def fits(candidate: Placer) -> bool:
+        return not _decide(candidate, layers).overfull
+
+    smaller_kv = _smaller_kv(placer.shape)
+    if smaller_kv and fits(_with(placer, kv_type=smaller_kv)):
+        yield Alternative(kv_type=smaller_kv)
+    lengths = tuple(_lengths(placer.shape.n_ctx))
+    for length in lengths[1:]:
+        if fits(_with(placer, n_ctx=length)):
+            yield Alternative(n_ctx=length)
+            break
+    for length in lengths:
+        n_ctx = None if length == lengths[0] else length
+        for kv_type in dict.fromkeys((None, smaller_kv)):
+            setting = _with(placer, n_ctx=n_ctx, kv_type=kv_type)
+            for facts in smaller_quantizations(placer.facts):
+                if fits(_with(setting, facts=facts)):
+                    yield Alternative(n_ctx, kv_type, facts.file_type, facts.weight_bytes)
+                    return
+
+
+def _smaller_kv(shape: ContextShape) -> KvType | None:
+    return "q8_0" if shape.kv_type == "f16" and shape.flash_attn else None
+
+
+def _with(
+    placer: Placer,
+    *,
+    facts: ModelFacts | None = None,
+    n_ctx: int | None = None,
+    kv_type: KvType | None = None,
+) -> Placer:
+    shape = placer.shape.smaller(n_ctx or placer.shape.n_ctx, kv_type or placer.shape.kv_type)
+    return Placer(
+        facts or placer.facts, shape, placer.devices, placer.offload_kqv, placer.margin_bytes
+    )
+
+
+def _lengths(most: int) -> Iterator[int]:
+    """``most`` and its halves, down to a context that is still good for a conversation."""
+    yield most
+    while most // 2 >= _LEAST_N_CTX:
+        most //= 2
+        yield most
+
+
+def _place_name(device: Device) -> str:
+    return "main memory" if device.kind == "cpu" else f"{device.name}'s memory"
+
+
+def _gb(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.1f} GiB"

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sus_local.backend import ggml_devices
+from sus_local.backend.ggml_devices import Device
+from sus_local.errors import BackendError
+from sus_local.offload import devices
+from sus_local.offload.machine import Memory, _limited, physical_cores, system_memory
+
+CPU = Device("CPU", "", "CPU", "cpu", 1, 1)
+CUDA = Device("CUDA0", "a GPU", "CUDA", "gpu", 1, 1)
+NVIDIA = ["NVIDIA GeForce RTX 4090"]
+
+
+@pytest.fixture
+def nvidia(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(command: list[str]) -> list[str]:
+        return NVIDIA if command[0] == "nvidia-smi" else []
+
+    monkeypatch.setattr(devices, "_lines", answer)
+
+
+def test_main_memory_is_the_last_device() -> None:
+    found = devices.find_devices()
+    assert found[-1].kind == "cpu"
+    assert [device.kind for device in found].count("cpu") == 1
+    assert 0 < found[-1].free_bytes <= found[-1].total_bytes == system_memory().total_bytes
+
+
+def test_cpu_features_are_those_of_this_build() -> None:
+    assert set(ggml_devices.cpu_features()) & {"AVX2", "NEON", "SSE3", "LLAMAFILE"}
+
+
+def test_importing_the_devices_does_not_import_llama_cpp() -> None:
+    code = "import sys, sus_local.offload.plan, sus_local.offload.devices; "
+    code += "print(sorted({'llama_cpp', 'numpy', 'gguf', 'psutil'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_rpc_servers_need_a_build_with_rpc() -> None:
+    if ggml_devices._call("ggml_backend_reg_by_name", b"RPC"):
+        pytest.skip("this llama.cpp was built with RPC")
+    with pytest.raises(BackendError, match="without RPC") as caught:
+        ggml_devices.add_rpc_servers(["127.0.0.1:1"])
+    assert "-DGGML_RPC=on" in caught.value.hint
+
+
+@pytest.mark.usefixtures("nvidia")
+def test_a_gpu_that_the_build_lacks_comes_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    missing = devices.missing_gpu([CPU])
+    version = ggml_devices.llama_cpp_version()
+    assert missing is not None
+    assert missing.name == NVIDIA[0]
+    assert str(missing).endswith(
+        'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir '
+        f"llama-cpp-python=={version}"
+    )
+
+
+@pytest.mark.usefixtures("nvidia")
+def test_a_gpu_that_is_used_is_not_missing() -> None:
+    assert devices.missing_gpu([CUDA, CPU]) is None
+
+
+def test_the_command_for_windows_is_for_powershell() -> None:
+    command = devices.reinstall_command("Vulkan", platform="win32")
+    assert command.startswith('$env:CMAKE_ARGS="-DGGML_VULKAN=on"; pip install')
+
+
+def test_a_machine_without_gpus_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_present_gpus", lambda: ())
+    assert devices.missing_gpu([CPU]) is None
+
+
+def test_a_program_that_fails_tells_of_no_gpu() -> None:
+    assert devices._lines([sys.executable, "-c", "raise SystemExit(1)"]) == []
+    assert devices._lines(["no-such-program-anywhere"]) == []
+
+
+def test_a_container_limits_memory(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("300\n")
+    assert _limited(Memory(9000, 8000), tmp_path) == Memory(1000, 700)
+
+
+@pytest.mark.parametrize("text", ["max\n", "9223372036854771712\n"])
+def test_a_container_without_a_limit_changes_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "memory.max").write_text(text)
+    assert _limited(Memory(9000, 8000), tmp_path) == Memory(9000, 8000)
+
+
+def test_threads_are_at_most_the_physical_cores() -> None:
+    import psutil
+
+    assert 1 <= physical_cores() <= (psutil.cpu_count(logical=True) or 1)
+
+
+@pytest.mark.gpu
+def test_a_gpu_tells_its_memory() -> None:
+    gpus = [device for device in devices.find_devices() if device.holds_layers]
+    if not gpus:
+        pytest.skip("llama.cpp finds no GPU on this machine")
+    assert all(0 < gpu.free_bytes <= gpu.total_bytes for gpu in gpus)
