@@ -225,6 +225,7 @@ class HubSource:
 
     def _fetch(self, shard: Shard) -> _Fetch:
         if self._keep:
+            hub.remember_revision(self._source)
             return _Fetch(lambda: hub.fetch(self._source, shard.name), stop=lambda: None)
         path = self._spooled(shard)
         download = Download(self._source, shard.name, path, on_bytes=self._count)

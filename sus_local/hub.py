@@ -25,7 +25,7 @@ from sus_local.errors import (
 )
 
 _TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,13 @@ class Repository:
 
     Attributes:
         name: ``org/name``.
+        revision: The branch, tag or commit that was asked for.
         commit: The full commit hash: what is read is one state, whatever is pushed meanwhile.
         files: Every file by name.
     """
 
     name: str
+    revision: str
     commit: str
     files: Mapping[str, HubFile]
 
@@ -74,7 +76,8 @@ def resolve(name: str, *, revision: str | None = None) -> Repository:
     with translate_errors(name, revision=revision):
         info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=_timeout())
     files = [_hub_file(sibling) for sibling in info.siblings or []]
-    return Repository(name, str(info.sha), {file.name: file for file in files})
+    by_name = {file.name: file for file in files}
+    return Repository(name, revision or "main", str(info.sha), by_name)
 
 
 def _hub_file(sibling: Any) -> HubFile:
@@ -88,6 +91,17 @@ def fetch(repository: Repository, name: str) -> Path:
 
     with translate_errors(repository.name, revision=repository.commit, file=name), _quietly():
         return Path(hf_hub_download(repository.name, name, revision=repository.commit))
+
+
+def remember_revision(repository: Repository) -> None:
+    """Let the client's cache know which commit a branch is at, so that it is found offline.
+
+    Files that are fetched by their commit do not leave that trace.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with translate_errors(repository.name, revision=repository.revision), _quietly():
+        hf_hub_download(repository.name, "config.json", revision=repository.revision)
 
 
 def find_cached(repository: Repository, name: str) -> Path | None:
