@@ -167,7 +167,7 @@ def plan(
     >>> laptop = [Device("CPU", "", "CPU", "cpu", 28 << 30, 32 << 30)]
     >>> decided = plan(hypothetical_facts(SUS_CHAT_34B, "Q4_K_M"), laptop)
     >>> decided.fits, decided.n_ctx, round(decided.num_bytes() / 2**30, 1)
-    (True, 8192, 21.4)
+    (True, 8192, 21.3)
     """
     flash = flash_attn is not False
     _check(n_ctx, kv_type, n_gpu_layers, flash)
