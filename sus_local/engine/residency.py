@@ -156,8 +156,13 @@ class Residency:
             self._take_over(sequence, resident, length)
         else:
             self._fork(sequence, resident, length)
+        place = self._store.source(prefix.blocks[-1]) if prefix.blocks else ""
         self._restore(sequence, prefix)
-        sequence.cache_note = self._note(sequence.num_computed, length, prefix)
+        restored = sequence.num_computed - length
+        sequence.cache_note = _note(length, restored, place)
+        if sequence.num_computed < limit and (other := self._other(resident, prefix, length)):
+            place = f"token {sequence.num_computed}"
+            sequence.cache_note += f"; diverged at {place} from {other} cached tokens"
 
     def _enter_shifted(self, sequence: Sequence, shift: Shift) -> None:
         """Bring the old history in, take the turns out of its middle and move the rest."""
@@ -167,8 +172,9 @@ class Residency:
         if whole < shift.end or whole - (shift.end - shift.start) <= plain:
             return
         self._enter_prefix(sequence, shift.root, history)
-        if sequence.num_computed < shift.end:
-            self._release(sequence)
+        tail = sequence.cells[shift.end :]
+        if not tail or self.cells.num_own(tail) < len(tail):
+            self._release(sequence)  # a shift would move the cells of others too
             return
         self._cut(sequence, shift.start, shift.end)
         self._truncate(sequence, min(sequence.num_computed, len(sequence) - 1))
@@ -233,13 +239,14 @@ class Residency:
         backend.remove(spare, 0)
         return True
 
-    def _note(self, num_cached: int, from_context: int, prefix: Prefix) -> str:
-        if num_cached > from_context:
-            place = self._store.source(prefix.blocks[-1])
-            return f"restored {num_cached - from_context} tokens from {place}"
-        if from_context:
-            return f"kept {from_context} tokens in the context"
-        return "nothing was cached"
+    def _other(self, resident: Sequence | None, prefix: Prefix, length: int) -> int:
+        """How long the cached history is that a prompt leaves in its middle; 0 if there is none."""
+        if prefix.length > length:
+            end = prefix.blocks[-1].end
+            return end if end > prefix.length else 0
+        if resident is not None and resident.num_computed > length:
+            return resident.num_computed
+        return 0
 
     @staticmethod
     def _is_saved(sequence: Sequence) -> bool:
@@ -292,3 +299,9 @@ def _match(sequence: Sequence, root: bytes, token_ids: Tokens[int], limit: int) 
         return 0
     computed = sequence.token_ids[: sequence.num_computed]
     return common_length(computed, token_ids, 0, limit)
+
+
+def _note(num_kept: int, num_restored: int, place: str) -> str:
+    parts = [f"kept {num_kept} tokens in the context"] if num_kept else []
+    parts += [f"restored {num_restored} tokens from {place}"] if num_restored else []
+    return ", ".join(parts) or "nothing was cached"

@@ -130,12 +130,13 @@ class Scheduler:
     def _share(self, prefills: list[Sequence], budget: int) -> list[tuple[Sequence, int]]:
         """Divide a budget evenly; what one does not need goes to the next."""
         batch = []
+        others = len(self.running) - len(prefills)
+        self._residency.make_room(others + min(budget, sum(s.num_remaining for s in prefills)))
+        budget = min(budget, self._residency.cells.num_free - others)
         shortest_first = sorted(prefills, key=lambda s: s.num_remaining)
         for index, sequence in enumerate(shortest_first):
-            share = budget // (len(prefills) - index)
+            share = -(-budget // (len(prefills) - index))
             count = min(sequence.num_remaining, share)
-            self._residency.make_room(count + len(self.running))
-            count = min(count, self._residency.cells.num_free - len(self.running))
             if count > 0:
                 batch.append((sequence, count))
                 budget -= count

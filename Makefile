@@ -1,0 +1,57 @@
+# The two commands of a newcomer: make demo, make test. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test lint types unit model docs clean
+
+help:
+	@echo "make demo    install, convert the bundled model, hold a conversation with it"
+	@echo "make test    install what tests need and run every check: lint, types, tests"
+	@echo "make lint    ruff: rules and format"
+	@echo "make types   mypy, strict"
+	@echo "make unit    the tests that need no model file"
+	@echo "make docs    make docs/cli.md and the README's recording anew"
+	@echo "make clean   remove what the above made, but for $(VENV)"
+
+demo: $(VENV)/installed
+	@$(BIN)/sus-local demo
+
+test: lint types
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/python tools/typecheck.py
+
+unit: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not model and not slow"
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python tools/cli_docs.py
+	$(BIN)/python tools/record_demo.py
+
+clean:
+	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# A stamp a stage: what is installed is not installed again until pyproject.toml changes.
+$(VENV)/installed: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing sus-local; compiling llama.cpp takes some minutes the first time."
+	$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml $(VENV)/installed
+	$(PIP) install --quiet --editable ".[dev]"
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)

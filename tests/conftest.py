@@ -1,0 +1,36 @@
+"""What all tests share: an isolated home, and the demo model as GGUF."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for each test: nothing reaches the user's folders or the network."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("SUS_LOCAL_HOME", str(home))
+    monkeypatch.setenv("HF_HOME", str(home / "hf"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("SUS_LOCAL_DEBUG", raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint() -> Path:
+    """The folder of the bundled checkpoint."""
+    with as_file(files("sus_local.demo") / "checkpoint") as folder:
+        return folder
+
+
+@pytest.fixture(scope="session")
+def demo_gguf(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled checkpoint as a Q8_0 GGUF."""
+    from sus_local.convert import convert
+
+    path = tmp_path_factory.mktemp("demo") / "demo-q8_0.gguf"
+    convert(str(demo_checkpoint), types=["Q8_0"], output=path)
+    return path

@@ -1,0 +1,97 @@
+"""Drives an engine step by step on the fake backend, and tells what a fresh one would answer."""
+
+from __future__ import annotations
+
+from sus_local.backend.base import Slice
+from sus_local.backend.fake import Fake
+from sus_local.engine.engine import Engine
+from sus_local.engine.sequence import Finish, Request, Sequence, Shift
+from sus_local.errors import SusLocalError
+from sus_local.kv.blocks import root_key
+from sus_local.kv.store import BlockStore
+from sus_local.kv.tiers import RamTier
+from sus_local.results import TokenLogprob
+from sus_local.sampling import SamplingParams
+
+ROOT = root_key("fake")
+
+
+class Recorder:
+    """A sink that keeps everything."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.token_ids: list[int] = []
+        self.finish: Finish | None = None
+        self.error: SusLocalError | None = None
+        self._stop_after = stop_after
+
+    def on_token(self, token_id: int, logprob: TokenLogprob | None) -> bool:
+        self.token_ids.append(token_id)
+        return len(self.token_ids) == self._stop_after
+
+    def on_finish(self, finish: Finish) -> None:
+        self.finish = finish
+
+    def on_error(self, error: SusLocalError) -> None:
+        self.error = error
+
+    @property
+    def ended(self) -> bool:
+        return self.finish is not None or self.error is not None
+
+
+def make_engine(
+    fake: Fake | None = None, *, ram_bytes: int = 1 << 20, max_sequences: int = 4, **options: int
+) -> Engine:
+    fake = fake or Fake(max_sequences=max_sequences)
+    return Engine(fake, BlockStore(RamTier(ram_bytes)), max_sequences=max_sequences, **options)
+
+
+def submit(
+    engine: Engine,
+    token_ids: list[int],
+    *,
+    max_tokens: int = 12,
+    shift: Shift | None = None,
+    root: bytes = ROOT,
+    **sampling: object,
+) -> tuple[Sequence, Recorder]:
+    sink = Recorder()
+    params = SamplingParams(temperature=0, max_tokens=max_tokens, **sampling)  # type: ignore[arg-type]
+    return engine.add(Request(tuple(token_ids), params, sink, root, shift)), sink
+
+
+def step(engine: Engine) -> bool:
+    """One step, after which every invariant holds and every cell is accounted for."""
+    worked = engine.step()
+    engine.check_invariants()
+    fake = engine.backend
+    assert isinstance(fake, Fake)
+    assert fake.num_used_cells == engine.residency.cells.num_used
+    for sequence in engine.residency.residents:
+        assert sequence.slot is not None
+        held = [token for _, token in fake.cells(sequence.slot)]
+        assert held == sequence.token_ids[: sequence.num_computed]
+    return worked
+
+
+def run(engine: Engine) -> None:
+    while step(engine):
+        pass
+
+
+def answer(engine: Engine, token_ids: list[int], **options: object) -> Recorder:
+    _, sink = submit(engine, token_ids, **options)  # type: ignore[arg-type]
+    run(engine)
+    return sink
+
+
+def fresh_answer(token_ids: list[int], max_tokens: int, *, end_every: int = 16) -> list[int]:
+    """What a model says that never saw anything else, computed a token at a time."""
+    fake = Fake(n_ctx=4096, n_batch=4096, end_every=end_every)
+    fake.decode([Slice(0, 0, token_ids, 1)])
+    found = [fake.next_token(len(token_ids) - 1)]
+    while found[-1] != fake.info.eos and len(found) < max_tokens:
+        fake.decode([Slice(0, len(token_ids) + len(found) - 1, found[-1:], 1)])
+        found.append(fake.next_token(0))
+    return found
