@@ -73,6 +73,8 @@ def resolve(name: str, *, revision: str | None = None) -> Repository:
     """
     from huggingface_hub import HfApi
 
+    if is_offline():
+        raise _offline(name)
     with translate_errors(name, revision=revision):
         info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=_timeout())
     files = [_hub_file(sibling) for sibling in info.siblings or []]
