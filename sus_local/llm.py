@@ -8,30 +8,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sus_local import template
+from sus_local.answers import AnswerMemory
 from sus_local.backend.base import Backend
 from sus_local.engine.engine import Engine
 from sus_local.engine.loop import EngineLoop, Ticket
 from sus_local.engine.sequence import Request, Shift
-from sus_local.errors import RequestError, SusLocalError
-from sus_local.kv.blocks import digest, root_key, token_bytes
+from sus_local.errors import RequestError
+from sus_local.kv.blocks import digest, root_key
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import DiskTier, RamTier
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
-from sus_local.stream import Answer, Feed, Item, Stream
+from sus_local.stream import Answer, AsyncFeed, Feed, Stream
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from sus_local.backend.llama_cpp import LoadOptions
     from sus_local.conversation import Conversation, Overflow, Turn
 
 Prompt = str | Sequence[template.Message] | Sequence[int]
@@ -81,16 +81,53 @@ def load(
             print(llm.generate([{"role": "user", "content": "hi"}]).text)
     """
     from sus_local import models, paths
-    from sus_local.backend.llama_cpp import LlamaCpp, LoadOptions
+    from sus_local.backend.llama_cpp import LlamaCpp, LoadOptions, check_file
 
     path = models.resolve(model)
+    check_file(path)
     knobs = LoadOptions(
         n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
     )
-    backend = LlamaCpp(path, _with_gpu_layers(path, knobs, n_gpu_layers))
+    backend = LlamaCpp(path, _planned(path, knobs, n_gpu_layers, kv_ram_bytes))
     folder = Path(kv_dir) if kv_dir is not None else paths.kv_dir()
     store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, folder)
     return LLM(backend, store=store, max_sequences=max_sequences, path=path)
+
+
+def _planned(
+    path: Path, knobs: LoadOptions, n_gpu_layers: int | Literal["auto"], kv_ram_bytes: int
+) -> LoadOptions:
+    """The knobs as the memory ledger decides them.
+
+    Raises:
+        MemoryPlanError: The model does not fit; told before anything is loaded.
+    """
+    from sus_local.backend.llama_cpp import num_outputs
+    from sus_local.offload.devices import find_devices
+    from sus_local.offload.gguf_facts import read_facts
+    from sus_local.offload.plan import plan
+
+    decided = plan(
+        read_facts(path),
+        find_devices(),
+        n_ctx=knobs.n_ctx,
+        kv_type=knobs.kv_type,
+        n_gpu_layers=n_gpu_layers,
+        n_batch=knobs.n_batch,
+        n_ubatch=knobs.n_ubatch,
+        max_sequences=knobs.max_sequences + 1,
+        n_outputs_max=num_outputs(knobs.max_sequences),
+        flash_attn="auto" if knobs.flash_attn is None else knobs.flash_attn,
+        offload_kqv=knobs.offload_kqv,
+        kv_ram_bytes=kv_ram_bytes,
+    ).require()
+    return replace(
+        knobs,
+        n_ctx=decided.n_ctx,
+        n_gpu_layers=decided.n_gpu_layers,
+        offload_kqv=decided.offload_kqv,
+        tensor_split=knobs.tensor_split or decided.tensor_split,
+    )
 
 
 def open_store(fingerprint: str, ram_bytes: int, disk_bytes: int, folder: Path) -> BlockStore:
@@ -122,7 +159,7 @@ class LLM:
         self._backend = backend
         self._info = backend.info
         self._defaults = _sampling_defaults(self._info.metadata)
-        self._answers = _AnswerMemory()
+        self._answers = AnswerMemory()
         self.root = root_key(self._info.fingerprint)
         if store is None:
             store = BlockStore(RamTier(DEFAULT_KV_RAM_BYTES))
@@ -240,7 +277,7 @@ class LLM:
     ) -> AsyncIterator[Piece]:
         """:meth:`stream` for asyncio; leaving the loop ends the answer."""
         sampling = self._fill(sampling)
-        feed = _AsyncFeed()
+        feed = AsyncFeed()
         tickets: list[Ticket] = []
         num_open = sampling.n
         self._submit(prompt, sampling, history, feed, tickets.append)
@@ -250,8 +287,9 @@ class LLM:
                 num_open -= piece.result is not None
                 yield piece
         finally:
-            for ticket in tickets if num_open else ():
-                ticket.cancel()
+            if num_open:
+                for ticket in tickets:
+                    ticket.cancel()
 
     def score(self, token_ids: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Natural log-probabilities of ``token_ids[1:]``, each after all tokens before it.
@@ -378,57 +416,6 @@ def without_end(token_ids: tuple[int, ...], ends: frozenset[int]) -> tuple[int, 
     return token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
 
 
-class _AnswerMemory:
-    """Which tokens an answer had that comes back as text, after which prompt."""
-
-    _CAPACITY = 4096
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def remember(self, prompt: Sequence[int], text: str, token_ids: tuple[int, ...]) -> None:
-        """Keep an answer."""
-        with self._lock:
-            self._answers[self._key(prompt, text)] = token_ids
-            while len(self._answers) > self._CAPACITY:
-                self._answers.popitem(last=False)
-
-    def recall(self, prompt: Sequence[int], part: template.Segment) -> tuple[int, ...] | None:
-        """The tokens of an answer, or None."""
-        if not prompt or not isinstance(part, template.Text):
-            return None
-        key = self._key(prompt, part.text)
-        with self._lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-            return self._answers.get(key)
-
-    @staticmethod
-    def _key(prompt: Sequence[int], text: str) -> bytes:
-        return digest(token_bytes(prompt), text.encode("utf-8", errors="surrogatepass"))
-
-
-class _AsyncFeed:
-    """Carries pieces from the engine's thread to an asyncio task."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[Item] = asyncio.Queue()
-
-    def put(self, item: Item) -> None:
-        """Take a piece; one that comes after the event loop was closed is dropped."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
-
-    async def get(self) -> Piece:
-        """The next piece."""
-        item = await self._queue.get()
-        if isinstance(item, SusLocalError):
-            raise item
-        return item
-
-
 _DEFAULT_KEYS = {
     "temperature": "general.sampling.temp",
     "top_k": "general.sampling.top_k",
@@ -444,11 +431,3 @@ def _sampling_defaults(metadata: Mapping[str, str]) -> dict[str, float]:
     if "top_k" in found:
         found["top_k"] = int(found["top_k"])
     return found
-
-
-def _with_gpu_layers(path: Path, knobs: Any, n_gpu_layers: int | Literal["auto"]) -> Any:
-    from dataclasses import replace
-
-    if n_gpu_layers == "auto":
-        return replace(knobs, n_gpu_layers=0)
-    return replace(knobs, n_gpu_layers=n_gpu_layers)

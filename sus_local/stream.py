@@ -7,13 +7,16 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sus_local.engine.loop import Ticket
 from sus_local.engine.sequence import Finish
 from sus_local.errors import SusLocalError
 from sus_local.results import Piece, Result, TokenLogprob
 from sus_local.template import StopText
+
+if TYPE_CHECKING:
+    from asyncio import Queue
 
 Item = Piece | SusLocalError
 
@@ -204,4 +207,26 @@ class Stream(Iterator[Piece]):
         elif item.result is not None:
             self._results[item.index] = item.result
             self._num_open -= 1
+        return item
+
+
+class AsyncFeed:
+    """Carries pieces from the engine's thread to an asyncio task."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._queue: Queue[Item] = asyncio.Queue()
+
+    def put(self, item: Item) -> None:
+        """Take a piece; one that comes after the event loop was closed is dropped."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+
+    async def get(self) -> Piece:
+        """The next piece."""
+        item = await self._queue.get()
+        if isinstance(item, SusLocalError):
+            raise item
         return item

@@ -235,7 +235,7 @@ class _BatchArrays:
         self._id_pointers = first + 4 * np.arange(n_batch, dtype=np.uintp)
         self._outputs = np.zeros(n_batch, dtype=np.int8)
         self._range = np.arange(n_batch, dtype=np.int32)
-        fields = dict(c.llama_batch._fields_)
+        fields = {entry[0]: entry[1] for entry in c.llama_batch._fields_}
         self._struct = c.llama_batch(
             n_tokens=0,
             token=_pointer(self._tokens, fields["token"]),
@@ -362,8 +362,8 @@ def _open_context(
     params.n_batch = min(options.n_batch, params.n_ctx)
     params.n_ubatch = min(options.n_ubatch, params.n_batch)
     params.n_seq_max = options.max_sequences + 1
-    params.n_outputs_max = max(_MIN_OUTPUTS, options.max_sequences + 1)
-    params.n_threads = options.n_threads or num_physical_cores()
+    params.n_outputs_max = num_outputs(options.max_sequences)
+    params.n_threads = options.n_threads or default_threads(int(c.llama_model_size(model)))
     params.n_threads_batch = options.n_threads_batch or params.n_threads
     params.type_k = params.type_v = _KV_TYPES[options.kv_type][0]
     params.offload_kqv = options.offload_kqv
@@ -388,8 +388,25 @@ def _open_context(
     return context
 
 
+def num_outputs(max_sequences: int) -> int:
+    """The most tokens of a batch that may have logits."""
+    return max(_MIN_OUTPUTS, max_sequences + 1)
+
+
 def _c_library() -> ctypes.CDLL:
     return ctypes.CDLL("msvcrt") if sys.platform == "win32" else ctypes.CDLL(None)
+
+
+_BYTES_WORTH_A_THREAD = 32 << 20
+
+
+def default_threads(num_weight_bytes: int) -> int:
+    """Threads for a model: the physical cores, fewer for one so small that they would mostly wait.
+
+    Threads meet after each of some hundred operations a token; with a few kilobytes of weights
+    between two meetings they cost more than they bring, and on a busy machine very much more.
+    """
+    return max(1, min(num_physical_cores(), num_weight_bytes // _BYTES_WORTH_A_THREAD))
 
 
 def num_physical_cores() -> int:

@@ -89,7 +89,8 @@ class SamplerChain:
                 n_vocab=num_vocab,
             )
         if bias:
-            pairs = (c.llama_logit_bias * len(bias))(*bias.items())
+            entries = [c.llama_logit_bias(token_id, amount) for token_id, amount in bias.items()]
+            pairs = (c.llama_logit_bias * len(bias))(*entries)
             self._add(c.llama_sampler_init_logit_bias(num_vocab, len(bias), pairs))
 
     def _add_penalties(self, num_vocab: int, n_ctx: int, params: SamplingParams) -> None:
