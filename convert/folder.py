@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sus_local.errors import CheckpointError, from_os_error
+from sus_local.errors import CheckpointError, ShardError, from_os_error
 
 from . import safetensors_file, torch_file, weights
 from .mapped import MappedShard
@@ -119,10 +119,13 @@ def reading(name: str) -> Iterator[None]:
     """Tell the file system's errors as this project's own."""
     try:
         yield
+    except FileNotFoundError as error:
+        hint = "run the same command again once it is back"
+        raise ShardError(f"{name} is gone", hint=hint, shard=name) from error
     except OSError as error:
         raise from_os_error(error, doing="reading", path=name) from error
 
 
 def _names(folder: Path) -> set[str]:
     with reading(str(folder)):
-        return {entry.name for entry in folder.iterdir()}
+        return {entry.name for entry in folder.iterdir() if entry.is_file()}
