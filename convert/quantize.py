@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sus_local.convert.types import PLAIN, TENSOR_TYPES, row_bytes
-from sus_local.errors import ConvertError, NonFiniteError
+from sus_local.errors import NonFiniteError
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -32,19 +30,14 @@ _SOURCE: dict[str, np.dtype[Any]] = {
 
 @cache
 def _library() -> Any:
-    """llama.cpp's base library, as it comes with llama-cpp-python."""
-    name = {"win32": "ggml-base.dll", "darwin": "libggml-base.dylib"}.get(
-        sys.platform, "libggml-base.so"
-    )
-    spec = find_spec("llama_cpp")
-    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
-    for folder in folders:
-        path = Path(folder) / "lib" / name
-        if path.is_file():
-            return _declare(ctypes.CDLL(str(path)))
-    raise ConvertError(
-        f"llama-cpp-python has no {name}", hint="reinstall it: pip install llama-cpp-python"
-    )
+    """llama.cpp's quantizers: those of the library that is loaded, whose tables are then shared."""
+    import llama_cpp.llama_cpp as bindings
+
+    loaded = ctypes.CDLL(bindings._lib._name, handle=bindings._lib._handle)
+    if not hasattr(loaded, "ggml_quantize_chunk"):
+        # Windows finds the functions of a library in itself only, not in those that it needs.
+        loaded = ctypes.CDLL(str(Path(bindings._lib._name).with_name("ggml-base.dll")))
+    return _declare(loaded)
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
