@@ -224,7 +224,8 @@ def from_os_error(error: OSError, *, doing: str, path: Path | str | None = None)
         doing: What was being done, as in ``"writing the model"``.
         path: The file or folder concerned, where ``error`` does not name it.
 
-    >>> from_os_error(OSError(28, "No space left on device"), doing="writing", path="a.gguf").message
+    >>> full = OSError(28, "No space left on device")
+    >>> from_os_error(full, doing="writing", path="a.gguf").message
     'no space left on the device while writing a.gguf'
     """
     import errno

@@ -32,7 +32,7 @@ class SamplingParams:
         top_p: Keep the smallest set with this much probability; 1 keeps all.
         min_p: Drop tokens less likely than this share of the most likely; 0 keeps all.
         typical_p: Locally typical sampling; 1 switches it off.
-        repetition_penalty: Divides the logits of tokens seen in the last ``penalty_last_n``; 1 is off.
+        repetition_penalty: Divides the logits of the last ``penalty_last_n`` tokens; 1 is off.
         frequency_penalty: Subtracted once for each occurrence; 0 is off.
         presence_penalty: Subtracted once if it occurred; 0 is off.
         penalty_last_n: How many past tokens the penalties look at; -1 for the whole context.

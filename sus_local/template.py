@@ -1,7 +1,7 @@
 """The SUS-Chat prompt format: messages → segments → token ids, and where an answer ends.
 
-One turn is ``### Human: {content}\\n\\n### Assistant: `` with its trailing space, the answer, and the
-end-of-text token; the next turn follows directly. That is what the loop in the model's README
+One turn is ``### Human: {content}\\n\\n### Assistant: `` with its trailing space, the answer, and
+the end-of-text token; the next turn follows directly. That is what the loop in the model's README
 makes: it encodes without special tokens and keeps the end token in the history
 (https://huggingface.co/SUSTech/SUS-Chat-34B). The format has no system message; here its text and
 a blank line stand before the first turn.
@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Union
+from typing import Literal
 
 from sus_local.errors import MessagesError
 
@@ -71,7 +71,7 @@ class Tokens:
     text: str = ""
 
 
-Segment = Union[Text, EndOfText, Tokens]
+Segment = Text | EndOfText | Tokens
 Message = Mapping[str, str]
 
 
