@@ -94,6 +94,8 @@ def _load(path: Path) -> dict[str, Any]:
             hint='pip install "sus-local[torch]", or use a checkpoint in safetensors',
             extra="torch",
         ) from None
+    if not path.stat().st_size:
+        raise ShardError(f"{path.name} is damaged: it is empty", shard=path.name)
     try:
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except OSError:
