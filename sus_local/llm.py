@@ -23,7 +23,7 @@ from sus_local.engine.sequence import Request, Shift
 from sus_local.errors import RequestError
 from sus_local.kv.blocks import digest, root_key
 from sus_local.kv.store import BlockStore
-from sus_local.kv.tiers import DiskTier, RamTier
+from sus_local.kv.tiers import DiskTier, RamTier, sweep
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
 from sus_local.stream import Answer, AsyncFeed, Feed, Stream
@@ -133,6 +133,8 @@ def _planned(
 def open_store(fingerprint: str, ram_bytes: int, disk_bytes: int, folder: Path) -> BlockStore:
     """The prompt cache of one model, in a folder of its own on disk."""
     place = folder / digest(fingerprint.encode()).hex()
+    if disk_bytes > 0:
+        sweep(folder, keep=place, budget_bytes=disk_bytes)
     disk = DiskTier(place, disk_bytes) if disk_bytes > 0 else None
     return BlockStore(RamTier(ram_bytes), disk)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ from sus_local.kv.blocks import (
 )
 
 _SUFFIX = ".kv"
+_PARTIAL = ".part"
+_ABANDONED_S = 3600
+
+MAX_DISK_BLOCKS = 16384
+"""The most files in a folder, whatever the budget: a start reads the head of each."""
 
 
 class RamTier:
@@ -146,7 +152,7 @@ class DiskTier:
         if size > self.budget_bytes or block.key in self._sizes:
             return [] if block.key in self._sizes else [block.key]
         gone = []
-        while self.num_bytes + size > self.budget_bytes:
+        while self.num_bytes + size > self.budget_bytes or len(self._sizes) >= MAX_DISK_BLOCKS:
             gone.append(next(iter(self._sizes)))
             self.drop(gone[-1])
         self._sizes[block.key] = size
@@ -208,7 +214,7 @@ class DiskTier:
         if payload is None:
             return
         path = self._path(block.key)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(partial, "wb") as file:
@@ -242,3 +248,27 @@ def _read_header(entry: os.DirEntry[str]) -> Block | None:
 def _is_whole(entry: os.DirEntry[str], block: Block) -> bool:
     size = header_size(block) + block.num_bytes
     return entry.stat().st_size == size and entry.name == f"{block.key.hex()}{_SUFFIX}"
+
+
+def sweep(folder: Path, *, keep: Path, budget_bytes: int) -> None:
+    """Let the blocks of all models together keep to the budget, the oldest out first.
+
+    Args:
+        folder: Holds one folder a model.
+        keep: The folder of the model in use, which sees to itself; its size counts.
+        budget_bytes: Of all.
+    """
+    files = []
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*/*"):
+            status = path.stat()
+            if path.suffix == _PARTIAL and time.time() - status.st_mtime > _ABANDONED_S:
+                path.unlink(missing_ok=True)
+            elif path.suffix == _SUFFIX:
+                files.append((status.st_mtime_ns, status.st_size, path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files, key=lambda entry: entry[0]):
+        if total > budget_bytes and path.parent != keep:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
