@@ -1,0 +1,167 @@
+"""The demo model: a small Llama whose parameters are named as transformers names them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Cache = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """SUS-Chat-34B's architecture with smaller numbers; rows stay multiples of 256."""
+
+    vocabulary: int = 2560
+    hidden: int = 256
+    ffn: int = 768
+    layers: int = 4
+    heads: int = 8
+    kv_heads: int = 2
+    rope_theta: float = 5_000_000.0
+    rms_eps: float = 1e-5
+    context: int = 8192
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden // self.heads
+
+
+def rotary(shape: Shape, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines for ``positions`` (any shape), with ``head_dim`` as a last axis."""
+    exponents = torch.arange(0, shape.head_dim, 2) / shape.head_dim
+    angles = positions[..., None].float() * shape.rope_theta**-exponents
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+class Attention(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = shape.heads, shape.kv_heads, shape.head_dim
+        kv_size = shape.kv_heads * shape.head_dim
+        self.q_proj = nn.Linear(shape.hidden, shape.hidden, bias=False)
+        self.k_proj = nn.Linear(shape.hidden, kv_size, bias=False)
+        self.v_proj = nn.Linear(shape.hidden, kv_size, bias=False)
+        self.o_proj = nn.Linear(shape.hidden, shape.hidden, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        q = _rotate(self._split(self.q_proj(x), self.heads), cos, sin).to(x.dtype)
+        k = _rotate(self._split(self.k_proj(x), self.kv_heads), cos, sin).to(x.dtype)
+        v = self._split(self.v_proj(x), self.kv_heads).to(x.dtype)
+        if past is not None:
+            k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
+        groups = self.heads // self.kv_heads
+        out = functional.scaled_dot_product_attention(
+            q,
+            k.repeat_interleave(groups, dim=1),
+            v.repeat_interleave(groups, dim=1),
+            attn_mask=mask,
+            is_causal=mask is None,
+        )
+        return cast("Tensor", self.o_proj(out.transpose(1, 2).flatten(2))), (k, v)
+
+    def _split(self, x: Tensor, heads: int) -> Tensor:
+        return x.view(*x.shape[:-1], heads, self.head_dim).transpose(1, 2)
+
+
+class MLP(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(shape.hidden, shape.ffn, bias=False)
+        self.up_proj = nn.Linear(shape.hidden, shape.ffn, bias=False)
+        self.down_proj = nn.Linear(shape.ffn, shape.hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast("Tensor", self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x)))
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.self_attn = Attention(shape)
+        self.mlp = MLP(shape)
+        self.input_layernorm = RMSNorm(shape.hidden, shape.rms_eps)
+        self.post_attention_layernorm = RMSNorm(shape.hidden, shape.rms_eps)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        attended, kept = self.self_attn(self.input_layernorm(x), cos, sin, mask, past)
+        x = x + attended
+        return x + self.mlp(self.post_attention_layernorm(x)), kept
+
+
+class Body(nn.Module):
+    """Everything but the output matrix; its name in a checkpoint is ``model``."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(shape.vocabulary, shape.hidden)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.norm = RMSNorm(shape.hidden, shape.rms_eps)
+
+
+class DemoModel(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.model = Body(shape)
+        self.lm_head = nn.Linear(shape.hidden, shape.vocabulary, bias=False)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                outputs = name.endswith(("o_proj.weight", "down_proj.weight"))
+                std = 0.02 / math.sqrt(2 * self.shape.layers) if outputs else 0.02
+                nn.init.normal_(parameter, std=std)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (rows, length, vocabulary) of whole rows that begin at position 0."""
+        logits, _ = self.step(tokens, torch.arange(tokens.shape[1]), None, None)
+        return logits
+
+    def step(
+        self, tokens: Tensor, positions: Tensor, mask: Tensor | None, past: Cache | None
+    ) -> tuple[Tensor, Cache]:
+        """Logits for ``tokens`` and the keys and values of all tokens so far."""
+        cos, sin = rotary(self.shape, positions)
+        x = self.model.embed_tokens(tokens)
+        cache: Cache = []
+        for index, layer in enumerate(self.model.layers):
+            x, kept = layer(x, cos, sin, mask, past[index] if past else None)
+            cache.append(kept)
+        return self.lm_head(self.model.norm(x)), cache
