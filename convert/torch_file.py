@@ -5,6 +5,7 @@ Only weights are unpickled (``weights_only``), and the file is mapped into memor
 
 from __future__ import annotations
 
+import errno
 import pickle
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -94,13 +95,12 @@ def _load(path: Path) -> dict[str, Any]:
             hint='pip install "sus-local[torch]", or use a checkpoint in safetensors',
             extra="torch",
         ) from None
-    if not path.stat().st_size:
-        raise ShardError(f"{path.name} is damaged: it is empty", shard=path.name)
     try:
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except OSError:
-        raise
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        # A seek to before the beginning of a truncated file is an OSError too.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ShardError(f"{path.name} is damaged: {why}", shard=path.name) from error
     return _only_tensors(content, path.name)
