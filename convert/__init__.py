@@ -3,11 +3,16 @@
 :func:`convert` does it, :func:`plan` tells beforehand what it makes and needs.
 """
 
-from sus_local.convert.manifest import verify_model
-from sus_local.convert.pipeline import ConvertedOutput, Report, convert, plan
-from sus_local.convert.plan import Plan, PlannedOutput
-from sus_local.convert.progress import Event, Planned, Progress, Resumed
-from sus_local.convert.types import FILE_TYPES, TENSOR_TYPES
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sus_local.convert.estimates import Plan, PlannedOutput
+    from sus_local.convert.pipeline import ConvertedOutput, Report, convert, plan
+    from sus_local.convert.progress import Event, Planned, Progress, Resumed
+    from sus_local.convert.types import FILE_TYPES, TENSOR_TYPES
 
 __all__ = [
     "FILE_TYPES",
@@ -22,5 +27,19 @@ __all__ = [
     "Resumed",
     "convert",
     "plan",
-    "verify_model",
 ]
+
+_HOMES = {
+    "pipeline": ("ConvertedOutput", "Report", "convert", "plan"),
+    "estimates": ("Plan", "PlannedOutput"),
+    "progress": ("Event", "Planned", "Progress", "Resumed"),
+    "types": ("FILE_TYPES", "TENSOR_TYPES"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used: the list of types must not cost the import of numpy.
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__} has no attribute {name!r}")

@@ -13,10 +13,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sus_local.convert import manifest as manifests
+from sus_local.convert.estimates import Plan
+from sus_local.convert.manifest import describe
 from sus_local.convert.memory import peak_resident
 from sus_local.convert.output import Output
-from sus_local.convert.plan import Plan
 from sus_local.convert.prepare import Options, Prepared, prepare
 from sus_local.convert.progress import Listener, Planned, Progress, Resumed
 from sus_local.convert.quantize import prepare as prepare_type
@@ -25,6 +25,7 @@ from sus_local.convert.source import Shard, open_source
 from sus_local.convert.stream import TensorTask, stream_tensors
 from sus_local.convert.verify import check_gates
 from sus_local.errors import ConvertError, DiskFullError, from_os_error
+from sus_local.models import write_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +267,7 @@ class _Meter:
 
 def _finish(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
     """Read every output back; then, and only then, give them their names."""
-    total = sum(output.layout.size for output in prepared.outputs)
+    total = sum(output.layout.tensor_bytes for output in prepared.outputs)
     started, done = time.monotonic(), 0
     finished: list[ConvertedOutput] = []
     for number, output in enumerate(prepared.outputs):
@@ -284,8 +285,8 @@ def _finish(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
 
 
 def _commit(prepared: Prepared, output: Output, digests: Sequence[str]) -> ConvertedOutput:
-    manifest = manifests.describe(output, prepared.source, digests, prepared.options_told())
-    manifests.write_manifest(output.path, manifest)
+    manifest = describe(output, prepared.source, digests, prepared.options_told())
+    write_manifest(output.paths[0], manifest)
     output.commit()
     return ConvertedOutput(
         path=output.paths[0],

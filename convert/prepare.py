@@ -13,18 +13,18 @@ from typing import Any
 
 from sus_local.convert import mixture as mixtures
 from sus_local.convert.config import LlamaConfig, parse_config
-from sus_local.convert.fields import Value
-from sus_local.convert.imatrix import Imatrix, read_imatrix
-from sus_local.convert.manifest import versions
-from sus_local.convert.metadata import model_fields, model_name
-from sus_local.convert.output import Output
-from sus_local.convert.plan import (
+from sus_local.convert.estimates import (
     Plan,
     PlannedOutput,
     find_problems,
     free_bytes,
     peak_memory,
 )
+from sus_local.convert.fields import Value
+from sus_local.convert.imatrix import Imatrix, read_imatrix
+from sus_local.convert.manifest import versions
+from sus_local.convert.metadata import model_fields, model_name
+from sus_local.convert.output import Output
 from sus_local.convert.quantize import Floats
 from sus_local.convert.source import Source
 from sus_local.convert.tensors import TensorSpec, match_tensors

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sus_local.convert.plan import Plan
+from sus_local.convert.estimates import Plan
 
 Phase = Literal["convert", "verify"]
 

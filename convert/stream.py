@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from sus_local.convert.estimates import CHUNK_BYTES
 from sus_local.convert.output import Output
-from sus_local.convert.plan import CHUNK_BYTES
 from sus_local.convert.quantize import (
     Floats,
     check_finite,

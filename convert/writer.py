@@ -56,6 +56,11 @@ class Layout:
         """Bytes of all files."""
         return sum(part.size for part in self.parts)
 
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(place.size for place in self.places.values())
+
 
 def lay_out(
     fields: Mapping[str, Value],
