@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Literal
 from sus_local import template
 from sus_local.engine.sequence import Shift, shifted_root
 from sus_local.errors import ContextOverflowError, RequestError
-from sus_local.results import FinishReason, Result, Timings, Usage
+from sus_local.results import FinishReason, Piece, Result, Timings, Usage
 from sus_local.sampling import SamplingParams
-from sus_local.stream import Feed, Item, Stream
+from sus_local.stream import Answer, Item, Stream
 
 if TYPE_CHECKING:
     from sus_local.llm import LLM
@@ -220,33 +220,65 @@ class Conversation:
     # One turn
 
     def _start(self, parent: int | None, text: str, sampling: SamplingParams | None) -> Stream:
-        prompt = self._prompt(parent, text, sampling)
-        stream = Stream()
-        feed = _RecordingFeed(stream, self, parent, text, prompt)
         params = replace(sampling or SamplingParams(), n=1)
+        prompt = self._prompt(parent, text, params)
+        exchange = _Exchange(self, parent, text, prompt, params)
         self._llm.submit(
             prompt.token_ids,
             params,
-            feed,
+            exchange,
             root=prompt.root,
             shift=prompt.shift,
             notices=prompt.notices,
-            attach=stream.attach,
+            extend=exchange.extend,
+            attach=exchange.stream.attach,
         )
-        self._stream = stream
-        return stream
+        self._stream = exchange.stream
+        return exchange.stream
 
-    def record(self, parent: int | None, text: str, prompt: _Prompt, result: Result) -> None:
+    def resume(self, exchange: _Exchange, answer: Answer, token_ids: tuple[int, ...]) -> bool:
+        """Go on with an answer that filled the context, without the oldest turns.
+
+        Called on the engine's thread. False where there is nothing to drop, the answer is as long
+        as it may be, or a grammar would have to begin again.
+        """
+        prompt, params = exchange.prompt, exchange.sampling
+        turns = self._branch(exchange.parent)
+        full = len(prompt.token_ids) + len(token_ids) >= self._llm.n_ctx
+        ruled = params.grammar is not None or params.json_schema is not None
+        if not full or ruled or self.overflow == "error" or params.max_tokens == len(token_ids):
+            return False
+        said = (*prompt.turn_token_ids, *token_ids)
+        try:
+            shorter = self._drop_turns(turns, prompt.num_dropped_turns, said, prompt.root)
+        except ContextOverflowError:
+            return False
+        if shorter.num_dropped_turns == prompt.num_dropped_turns:
+            return False
+        if shorter.shift is not None:
+            cached = (*prompt.token_ids, *token_ids[:-1])
+            shorter = replace(shorter, shift=replace(shorter.shift, token_ids=cached))
+        exchange.prompt = replace(shorter, turn_token_ids=prompt.turn_token_ids)
+        left = params.max_tokens and params.max_tokens - len(token_ids)
+        remaining = replace(params, max_tokens=left)
+        exchange.stream.attach(
+            self._llm.resume(
+                answer, shorter.token_ids, remaining, root=shorter.root, shift=shorter.shift
+            )
+        )
+        return True
+
+    def record(self, exchange: _Exchange, result: Result) -> None:
         """Keep a finished turn and make it the active one."""
         turn = Turn(
             id=max(self._turns, default=0) + 1,
-            parent=parent,
-            user=text,
-            prompt_token_ids=prompt.turn_token_ids,
+            parent=exchange.parent,
+            user=exchange.text,
+            prompt_token_ids=exchange.prompt.turn_token_ids,
             token_ids=result.token_ids,
             text=result.text,
             finish_reason=result.finish_reason,
-            num_dropped_turns=prompt.num_dropped_turns,
+            num_dropped_turns=exchange.prompt.num_dropped_turns,
             usage=result.usage,
             timings=result.timings,
         )
@@ -282,19 +314,19 @@ class Conversation:
         dropped = turns[-1].num_dropped_turns if turns else 0
         new = self._encode_user(text, first=not turns)
         past = self._history(turns, dropped)
-        reserve = self._reserve(sampling)
-        if len(past) + len(new) + reserve <= self._llm.n_ctx:
-            return _Prompt((*past, *new), new, dropped, self._root(turns))
-        return self._overflowing(turns, dropped, new, reserve)
-
-    def _overflowing(
-        self, turns: tuple[Turn, ...], dropped: int, new: tuple[int, ...], reserve: int
-    ) -> _Prompt:
-        """The prompt without the oldest turns, so many of them that half of the context is free."""
-        past = self._history(turns, dropped)
+        num_tokens = len(past) + len(new)
+        root = self._root(turns)
+        if num_tokens + self._reserve(sampling) <= self._llm.n_ctx:
+            return _Prompt((*past, *new), new, dropped, root)
         if self.overflow == "error" and turns:
-            raise self._too_long(len(past) + len(new), "start a new one, or drop turns")
-        keep, n_ctx = dropped, self._llm.n_ctx
+            raise self._too_long(num_tokens, "start a new conversation, or load a larger n_ctx")
+        return self._drop_turns(turns, dropped, new, root)
+
+    def _drop_turns(
+        self, turns: tuple[Turn, ...], dropped: int, new: tuple[int, ...], root: bytes
+    ) -> _Prompt:
+        """The prompt without so many of the oldest turns that half of the context is free."""
+        past, n_ctx, keep = self._history(turns, dropped), self._llm.n_ctx, dropped
         room = max(n_ctx // 2 - len(new), 0)
         while keep < len(turns) and len(self._history(turns, keep)) > room:
             keep += 1
@@ -302,12 +334,11 @@ class Conversation:
         if len(kept) + len(new) >= n_ctx:
             raise self._too_long(len(kept) + len(new), "shorten it, or load a larger n_ctx")
         if keep == dropped:
-            return _Prompt((*past, *new), new, dropped, self._root(turns))
-        gone = len(past) - len(kept)
+            return _Prompt((*past, *new), new, dropped, root)
+        start, gone = len(self._head()), len(past) - len(kept)
         notice = f"{keep - dropped} oldest turns ({gone} tokens) left the context"
-        root, shift = self._root(turns), None
+        shift = None
         if self.overflow == "shift":
-            start = len(self._head())
             shift = Shift(past, root, start, start + gone)
             root = shifted_root(root, past, start, start + gone)
         return _Prompt((*kept, *new), new, keep, root, shift, (notice,))
@@ -359,27 +390,37 @@ class Conversation:
         return root
 
 
-class _RecordingFeed(Feed):
-    """Lets a conversation keep the turn before anybody hears that it is complete."""
+class _Exchange:
+    """A message and its answer on the way: the feed between the model and the stream.
+
+    The turn is kept before anybody hears that it is complete.
+    """
 
     def __init__(
         self,
-        stream: Stream,
         conversation: Conversation,
         parent: int | None,
         text: str,
         prompt: _Prompt,
+        sampling: SamplingParams,
     ) -> None:
-        self._stream = stream
+        self.parent = parent
+        self.text = text
+        self.prompt = prompt
+        self.sampling = sampling
+        self.stream = Stream()
         self._conversation = conversation
-        self._facts = (parent, text, prompt)
 
     def put(self, item: Item) -> None:
         """Record a result, pass everything on."""
-        result = getattr(item, "result", None)
-        if isinstance(result, Result):
-            self._conversation.record(*self._facts, result)
-        self._stream.put(item)
+        if isinstance(item, Piece) and item.result is not None:
+            self._conversation.record(self, item.result)
+        self.stream.put(item)
+
+    def extend(self, answer: Answer, token_ids: tuple[int, ...]) -> tuple[str, ...] | None:
+        """See :class:`sus_local.stream.Answer`."""
+        resumed = self._conversation.resume(self, answer, token_ids)
+        return self.prompt.notices if resumed else None
 
 
 def _id(turn: Turn | int) -> int:

@@ -335,6 +335,7 @@ class LLM:
         shift: Shift | None = None,
         notices: tuple[str, ...] = (),
         on_done: Callable[[Result], None] | None = None,
+        extend: Callable[[Answer, tuple[int, ...]], tuple[str, ...] | None] | None = None,
         attach: Callable[[Ticket], None] | None = None,
     ) -> None:
         """Leave ``sampling.n`` requests for one prompt; for what is built on this class."""
@@ -349,13 +350,27 @@ class LLM:
                 index=index,
                 notices=notices,
                 on_done=on_done,
+                extend=extend,
             )
-            request = Request(
-                prompt, sampling, answer, root or self.root, shift, (seed + index) & 0xFFFFFFFF
-            )
-            ticket = self._loop.submit(request)
+            numbered = replace(sampling, seed=(seed + index) & 0xFFFFFFFF)
+            ticket = self.resume(answer, prompt, numbered, root=root, shift=shift)
             if attach is not None:
                 attach(ticket)
+
+    def resume(
+        self,
+        answer: Answer,
+        token_ids: tuple[int, ...],
+        sampling: SamplingParams,
+        *,
+        root: bytes | None = None,
+        shift: Shift | None = None,
+    ) -> Ticket:
+        """Leave one request whose tokens go to ``answer``, begun or new."""
+        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        filled = self._fill(sampling)
+        request = Request(token_ids, filled, answer, root or self.root, shift, seed)
+        return self._loop.submit(request)
 
     def close(self) -> None:
         """End all answers, write the prompt cache, free the model."""

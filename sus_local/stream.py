@@ -6,13 +6,14 @@ import codecs
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from sus_local.engine.loop import Ticket
 from sus_local.engine.sequence import Finish
 from sus_local.errors import SusLocalError
-from sus_local.results import Piece, Result, TokenLogprob
+from sus_local.results import Piece, Result, Timings, TokenLogprob
 from sus_local.template import StopText
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Answer:
         index: Which of several answers this is.
         notices: Told with the first piece.
         on_done: Called with the result before the feed gets it.
+        extend: Called with the tokens so far when the length ends the answer; goes on with it in
+            another request and tells the notices of that, or None where this is the end.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Answer:
         index: int = 0,
         notices: tuple[str, ...] = (),
         on_done: Callable[[Result], None] | None = None,
+        extend: Callable[[Answer, tuple[int, ...]], tuple[str, ...] | None] | None = None,
     ) -> None:
         self._token_bytes = token_bytes
         self._stop = stop
@@ -57,14 +61,15 @@ class Answer:
         self._index = index
         self._notices = notices
         self._on_done = on_done
+        self._extend = extend
+        self._finishes: list[Finish] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._token_ids: list[int] = []
         self._ends: list[int] = []
         self._num_decoded = 0
         self._logprobs: list[TokenLogprob] = []
         self._texts: list[str] = []
-        if notices:
-            feed.put(Piece("", index=index, notices=notices))
+        self._tell(notices)
 
     def on_token(self, token_id: int, logprob: TokenLogprob | None) -> bool:
         """Take a token; True where a stop text is complete."""
@@ -76,12 +81,19 @@ class Answer:
             self._logprobs.append(logprob)
         text = self._stop.feed(new)
         self._texts.append(text)
-        if not self._stop.stopped:
+        if text or not self._stop.stopped:
             self._feed.put(Piece(text, (token_id,), self._index))
         return self._stop.stopped
 
     def on_finish(self, finish: Finish) -> None:
         """Make the result; what is left of a broken character is not shown."""
+        self._finishes.append(finish)
+        if finish.finish_reason == "length" and self._extend is not None:
+            notices = self._extend(self, tuple(self._token_ids))
+            if notices is not None:
+                self._notices += notices
+                self._tell(notices)
+                return
         rest = self._stop.finish()
         self._texts.append(rest)
         text = "".join(self._texts)
@@ -90,8 +102,8 @@ class Answer:
             text=text,
             token_ids=tuple(self._token_ids[:kept]),
             finish_reason=finish.finish_reason,
-            usage=finish.usage,
-            timings=finish.timings,
+            usage=replace(self._finishes[0].usage, completion_tokens=len(self._token_ids)),
+            timings=_joined([finish.timings for finish in self._finishes]),
             logprobs=tuple(self._logprobs[:kept]),
             notices=self._notices,
         )
@@ -103,11 +115,26 @@ class Answer:
         """Pass the error on."""
         self._feed.put(error)
 
+    def _tell(self, notices: tuple[str, ...]) -> None:
+        if notices:
+            self._feed.put(Piece("", index=self._index, notices=notices))
+
     def _num_kept(self, length: int) -> int:
         """How many tokens lie before the cut that a stop text made."""
         if not self._stop.stopped:
             return len(self._token_ids)
         return sum(1 for end in self._ends if end <= length)
+
+
+def _joined(timings: list[Timings]) -> Timings:
+    """The timings of an answer that several requests made; most have one."""
+    first, *more = timings
+    if not more:
+        return first
+    decode_s = first.decode_s + sum(part.ttft_s + part.decode_s for part in more)
+    num_tokens = sum(part.decode_tokens_per_s * part.decode_s + 1 for part in timings) - 1
+    rate = num_tokens / decode_s if decode_s > 0 else 0.0
+    return replace(first, decode_s=decode_s, decode_tokens_per_s=rate)
 
 
 class Stream(Iterator[Piece]):
