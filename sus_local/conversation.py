@@ -336,7 +336,10 @@ class Conversation:
         if keep == dropped:
             return _Prompt((*past, *new), new, dropped, root)
         start, gone = len(self._head()), len(past) - len(kept)
-        notice = f"{keep - dropped} oldest turns ({gone} tokens) left the context"
+        turns_gone = (
+            "the oldest turn" if keep - dropped == 1 else f"the {keep - dropped} oldest turns"
+        )
+        notice = f"{turns_gone} ({gone} tokens) left the context"
         shift = None
         if self.overflow == "shift":
             shift = Shift(past, root, start, start + gone)

@@ -173,7 +173,7 @@ class Residency:
             return
         self._enter_prefix(sequence, shift.root, history)
         tail = sequence.cells[shift.end :]
-        if not tail or self.cells.num_own(tail) < len(tail):
+        if sequence.num_computed < shift.end or self.cells.num_own(tail) < len(tail):
             self._release(sequence)  # a shift would move the cells of others too
             return
         self._cut(sequence, shift.start, shift.end)
