@@ -167,13 +167,13 @@ class Residency:
     def _enter_shifted(self, sequence: Sequence, shift: Shift) -> None:
         """Bring the old history in, take the turns out of its middle and move the rest."""
         history = (*shift.token_ids, 0)
-        plain = self.cached_length(sequence.root, sequence.token_ids)
-        whole = self.cached_length(shift.root, history)
-        if whole < shift.end or whole - (shift.end - shift.start) <= plain:
+        cached = self.cached_length(shift.root, history)
+        usable = min(cached, shift.start) + max(cached - shift.end, 0)
+        if usable <= self.cached_length(sequence.root, sequence.token_ids):
             return
         self._enter_prefix(sequence, shift.root, history)
         tail = sequence.cells[shift.end :]
-        if sequence.num_computed < shift.end or self.cells.num_own(tail) < len(tail):
+        if self.cells.num_own(tail) < len(tail):
             self._release(sequence)  # a shift would move the cells of others too
             return
         self._cut(sequence, shift.start, shift.end)
@@ -275,12 +275,13 @@ class Residency:
         sequence.rewind_chain(length)
 
     def _cut(self, sequence: Sequence, start: int, end: int) -> None:
+        """Take ``[start, end)`` out of a sequence, which may end before, and move the rest."""
         if sequence.slot is None:
             return
         self._backend.remove(sequence.slot, start, end)
         self._backend.shift(sequence.slot, end, start - end)
         self.cells.remove(sequence.cells, start, end)
-        sequence.num_computed -= end - start
+        sequence.num_computed = len(sequence.cells)
         sequence.chain = []
         sequence.settled = False
 
