@@ -1,0 +1,238 @@
+"""Conversion against llama.cpp's two steps: time, memory, disk, and whether the bytes agree.
+
+    python bench/convert.py --peer-python PYTHON [--llama-cpp DIR] [--sizes 0.3,1.2,2.4]
+
+It makes a random checkpoint, converts it to Q4_K_M with ``sus-local convert``, and does the same in
+llama.cpp's two steps: ``convert_hf_to_gguf.py --outtype bf16``, run by ``--peer-python``, which
+needs torch and transformers, and ``llama_model_quantize``, which is all that ``llama-quantize``
+calls. The rates of the quantizers alone, on all cores, say how much of the time is theirs.
+llama.cpp's sources are those that come with llama-cpp-python; ``pip download`` fetches them where
+``--llama-cpp`` names none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TYPE = "Q4_K_M"
+SIZES = {"0.3": (12, 1024, 2816, 16), "1.2": (22, 2048, 5632, 32), "2.4": (48, 2048, 5632, 32)}
+_QUANTIZE = """
+import ctypes, sys, llama_cpp
+p = llama_cpp.llama_model_quantize_default_params()
+p.ftype = 15
+source, target = sys.argv[1].encode(), sys.argv[2].encode()
+sys.exit(llama_cpp.llama_model_quantize(source, target, ctypes.byref(p)))
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process.
+
+    Attributes:
+        seconds: Wall clock.
+        peak_bytes: The most resident memory, pages of mapped files included.
+        written_bytes: Of the files that it left.
+    """
+
+    seconds: float
+    peak_bytes: int
+    written_bytes: int
+
+
+def main() -> int:
+    """Run the benchmark; 0 unless the bytes differ."""
+    options = _options()
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-convert-") as name:
+        folder = Path(name)
+        peer = _peer_sources(options, folder)
+        reports = [_measure(folder, size, peer, options) for size in options.sizes.split(",")]
+    for report in reports:
+        print(json.dumps(report))
+    return 0 if all(report.get("identical", True) for report in reports) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--sizes", default="1.2", help=f"billions, of {', '.join(SIZES)}")
+    parser.add_argument("--peer-python", type=Path, help="an interpreter with torch, transformers")
+    parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's sources")
+    parser.add_argument("--folder", type=Path, help="where the files go; 5 GB a billion")
+    return parser.parse_args()
+
+
+def _peer_sources(options: argparse.Namespace, folder: Path) -> Path | None:
+    if options.peer_python is None or options.llama_cpp is not None:
+        return options.llama_cpp if options.peer_python is not None else None
+    wanted = f"llama-cpp-python=={version('llama-cpp-python')}"
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=:all:"]
+    subprocess.run([*pip, "--no-build-isolation", "-d", str(folder), wanted], check=True)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        archive.extractall(folder, filter="data")
+    return next(folder.glob("*/vendor/llama.cpp"))
+
+
+def _measure(
+    folder: Path, size: str, peer: Path | None, options: argparse.Namespace
+) -> dict[str, Any]:
+    checkpoint = folder / f"random-{size}b"
+    parameters = write_checkpoint(checkpoint, *SIZES[size])
+    ours, target = _ours(checkpoint, folder / "ours.gguf")
+    report: dict[str, Any] = {"billions": parameters / 1e9, "cores": os.cpu_count()}
+    report["ours"] = asdict(ours)
+    kernels = _kernel_seconds(target)
+    report["kernels_s"] = kernels
+    report["kernels_share"] = kernels / ours.seconds
+    if peer is not None:
+        steps = _theirs(checkpoint, folder, peer, options.peer_python)
+        report["theirs"] = [asdict(step) for step in steps]
+        report["time_ratio"] = ours.seconds / sum(step.seconds for step in steps)
+        report["identical"] = _same(target, folder / "theirs.gguf")
+    shutil.rmtree(checkpoint)
+    return report
+
+
+def write_checkpoint(folder: Path, layers: int, hidden: int, inner: int, heads: int) -> int:
+    """A random bf16 checkpoint with the demo model's tokenizer, padded to 64000; its parameters."""
+    keys, vocab = hidden // 8, 64000
+    shapes = {"model.embed_tokens.weight": (vocab, hidden), "model.norm.weight": (hidden,)}
+    linear = {"self_attn.q_proj": (hidden, hidden), "self_attn.k_proj": (keys, hidden)}
+    linear |= {"self_attn.v_proj": (keys, hidden), "self_attn.o_proj": (hidden, hidden)}
+    linear |= {"mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden)}
+    linear |= {"mlp.down_proj": (hidden, inner)}
+    for layer in range(layers):
+        shapes |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in linear.items()}
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            shapes[f"model.layers.{layer}.{name}.weight"] = (hidden,)
+    shapes["lm_head.weight"] = (vocab, hidden)
+    folder.mkdir()
+    _write_weights(folder / "model.safetensors", shapes)
+    _write_rest(folder, layers, hidden, inner, heads)
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def _write_weights(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    header: dict[str, Any] = {}
+    place = 0
+    for name, shape in shapes.items():
+        end = place + 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header).encode()
+    random = np.random.default_rng(0)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for shape in shapes.values():
+            left = int(np.prod(shape))
+            # In pieces: a child's peak memory begins at what its parent held when it forked.
+            while left:
+                values = random.standard_normal(min(left, 1 << 20), np.float32) * np.float32(0.02)
+                file.write((values.view(np.uint32) >> 16).astype("<u2").tobytes())
+                left -= len(values)
+
+
+def _write_rest(folder: Path, layers: int, hidden: int, inner: int, heads: int) -> None:
+    demo = Path(__file__).parent.parent / "sus_local" / "demo" / "checkpoint"
+    config = json.loads((demo / "config.json").read_text())
+    config |= {"num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": inner}
+    config |= {"num_attention_heads": heads, "num_key_value_heads": heads // 8}
+    config |= {"vocab_size": 64000, "head_dim": hidden // heads}
+    (folder / "config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.model", "tokenizer_config.json", "generation_config.json"):
+        shutil.copy(demo / name, folder)
+
+
+def _ours(checkpoint: Path, target: Path) -> tuple[Run, Path]:
+    command = [sys.executable, "-m", "sus_local", "convert", str(checkpoint), "-q", TYPE, "--json"]
+    return _timed([*command, "-o", str(target)], [target]), target
+
+
+def _theirs(checkpoint: Path, folder: Path, sources: Path, python: Path) -> list[Run]:
+    middle, target = folder / "middle.gguf", folder / "theirs.gguf"
+    script = str(sources / "convert_hf_to_gguf.py")
+    first = [str(python), script, str(checkpoint), "--outtype", "bf16", "--outfile", str(middle)]
+    second = [sys.executable, "-c", _QUANTIZE, str(middle), str(target)]
+    return [_timed(first, [middle]), _timed(second, [target])]
+
+
+def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
+    for path in made:
+        path.unlink(missing_ok=True)
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            raise SystemExit(log.read().decode(errors="replace")[-3000:])
+    seconds = time.monotonic() - started
+    return Run(seconds, usage.ru_maxrss * 1024, sum(path.stat().st_size for path in made))
+
+
+def _kernel_seconds(target: Path) -> float:
+    """How long the quantizers alone take for the tensors of a file, on all cores."""
+    from gguf import GGUFReader
+
+    elements: dict[int, int] = {}
+    for tensor in GGUFReader(target).tensors:
+        kind = int(tensor.tensor_type)
+        elements[kind] = elements.get(kind, 0) + int(tensor.n_elements)
+    return sum(count / _rate(kind) for kind, count in elements.items() if kind > 1)
+
+
+def _rate(kind: int, *, seconds: float = 3.0) -> float:
+    """Elements a second of one quantizer, on all cores."""
+    from sus_local.convert.quantize import quantize
+    from sus_local.convert.types import TENSOR_TYPES
+
+    name = next(name for name, entry in TENSOR_TYPES.items() if entry.id == kind)
+    rows = np.random.default_rng(0).standard_normal((512, 2048), np.float32) * np.float32(0.02)
+    counts: list[int] = []
+    end = time.monotonic() + seconds
+
+    def run() -> None:
+        while time.monotonic() < end:
+            quantize(rows, name, None, "rows")
+            counts.append(rows.size)
+
+    threads = [threading.Thread(target=run) for _ in range(os.cpu_count() or 1)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.monotonic() - started)
+
+
+def _same(ours: Path, theirs: Path) -> bool:
+    from gguf import GGUFReader
+
+    def tensors(path: Path) -> dict[str, tuple[int, Any]]:
+        return {each.name: (int(each.tensor_type), each.data) for each in GGUFReader(path).tensors}
+
+    one, other = tensors(ours), tensors(theirs)
+    return one.keys() == other.keys() and all(
+        one[name][0] == other[name][0] and np.array_equal(one[name][1], other[name][1])
+        for name in one
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The runtime's speed, side by side with llama.cpp's own programs, in one run.
+
+    python bench/runtime.py                         a random 1.2 B model, everything
+    python bench/runtime.py --model m.gguf --only decode,prefill
+
+llama-bench, llama-batched-bench and llama-server are built from the source of the installed
+llama-cpp-python at the first run. Each pair of figures is taken one right after the other, and the
+ratio is the median over the pairs, so a machine with other work gives a fair ratio too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import conversations
+import sides
+from figures import Figure
+from llama_cpp_tools import find_programs
+from platformdirs import user_cache_path
+from random_model import write_random_model
+from throughput import Throughput
+
+from sus_local.offload.gguf_facts import ModelFacts, read_facts
+from sus_local.offload.machine import physical_cores
+
+CASES = ("decode", "prefill", "batched", "chat", "interrupted", "restart", "saving", "idle")
+
+
+def main() -> int:
+    """Run what the command line says; 1 if a figure is not as wanted."""
+    options = _options()
+    model = options.model or _random_model(options.cache)
+    facts = read_facts(model)
+    sides.N_CTX = min(sides.N_CTX, facts.n_ctx_train)
+    programs = find_programs(options.cache, source=options.llama_cpp, build=options.build)
+    figures = []
+    for figure in _run(options, model, facts, programs):
+        figures.append(figure)
+        print(_line(figure), file=sys.stderr, flush=True)
+    if options.json:
+        print(json.dumps({"model": model.name, "figures": [each.as_json() for each in figures]}))
+    else:
+        print(table(figures))
+    return int(any(figure.met is False for figure in figures))
+
+
+def table(figures: list[Figure]) -> str:
+    """The figures as a Markdown table."""
+    head = "| what | sus-local | other | ratio | spread | wanted |\n|---|---|---|---|---|---|"
+    return "\n".join([head, *map(_line, figures)])
+
+
+def _line(figure: Figure) -> str:
+    theirs = "" if figure.theirs is None else f"{figure.theirs:.4g} "
+    wanted = "" if figure.wanted is None else f"{figure.wanted[0]} {figure.wanted[1]}"
+    verdict = {True: " ✓", False: " ✗", None: ""}[figure.met]
+    low, high = figure.spread
+    return (
+        f"| {figure.name} | {figure.ours:.4g} {figure.unit} | {theirs}({figure.against}) "
+        f"| {figure.ratio:.3f} | {low:.3f}–{high:.3f} | {wanted}{verdict} |"
+    )
+
+
+def _run(
+    options: argparse.Namespace, model: Path, facts: ModelFacts, programs: Path
+) -> Iterator[Figure]:
+    threads, n_vocab, only = options.threads, facts.n_vocab, options.only
+    with contextlib.ExitStack() as stack:
+        kv_dir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ours = stack.enter_context(sides.open_sus_local(model, threads, kv_dir))
+        speed = Throughput(ours, programs, model, threads, n_vocab)
+        cases: dict[str, Callable[[], Iterator[Figure]]] = {
+            "decode": lambda: speed.decode(options.rounds),
+            "prefill": lambda: speed.prefill(options.rounds),
+            "batched": lambda: speed.batched(options.rounds),
+            "saving": lambda: conversations.saving(ours, n_vocab),
+            "idle": lambda: conversations.idle_conversations(ours, n_vocab),
+        }
+        for name in CASES:
+            if name in only and name in cases:
+                yield from cases[name]()
+        if {"chat", "interrupted"} & only:
+            everyone = [ours, *_others(stack, programs, model, threads)]
+            if "chat" in only:
+                yield from conversations.long_conversation(everyone, n_vocab)
+            if "interrupted" in only:
+                yield from conversations.interrupted(everyone, n_vocab)
+    if "restart" in only:
+        yield from conversations.restart(model, threads, n_vocab, sides.N_CTX)
+
+
+def _others(
+    stack: contextlib.ExitStack, programs: Path, model: Path, threads: int
+) -> list[sides.Side]:
+    server = stack.enter_context(sides.open_llama_server(programs, model, threads))
+    return [server, sides.LlamaCppPython(model, threads)]
+
+
+def _random_model(cache: Path) -> Path:
+    path = cache / "random-1.2b-q4_k_m.gguf"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        write_random_model(path)
+    return path
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", type=Path, help="a GGUF file; a random one of 1.2 B if not given")
+    add("--only", type=_names, default=set(CASES), help=f"some of {','.join(CASES)}")
+    add("--rounds", type=int, default=5, help="pairs of measurements a figure")
+    add("--threads", type=int, default=physical_cores())
+    add("--cache", type=Path, default=user_cache_path("sus-local-bench"))
+    add("--llama-cpp", type=Path, help="llama.cpp's source, instead of downloading it")
+    add("--build", type=Path, help="a folder in which llama.cpp was built with CMake")
+    add("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args()
+
+
+def _names(text: str) -> set[str]:
+    names = set(text.split(","))
+    if names - set(CASES):
+        raise argparse.ArgumentTypeError(f"choose from {','.join(CASES)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())
