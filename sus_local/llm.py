@@ -304,6 +304,18 @@ class LLM:
         ids = list(token_ids)
         return np.array(self._loop.call(lambda: self._loop.engine.score(ids)), dtype=np.float64)
 
+    def embed(self, text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The embedding of a text, a vector of length 1.
+
+        Raises:
+            RequestError: The model was not made for embeddings; chat models are not.
+        """
+        import numpy as np
+
+        token_ids = self.tokenize(text)
+        vector = self._loop.call(lambda: self._loop.engine.backend.embed(token_ids))
+        return np.array(vector, dtype=np.float64)
+
     def conversation(
         self,
         system: str | None = None,

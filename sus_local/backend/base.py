@@ -127,6 +127,14 @@ class Backend(Protocol):
         """The log-probability of a token at a batch row, with the ``top`` most likely ones."""
         ...
 
+    def embed(self, token_ids: Sequence[int]) -> list[float]:
+        """The embedding of a text, of length 1.
+
+        Raises:
+            RequestError: The model was not made for embeddings.
+        """
+        ...
+
     def copy(self, source: int, target: int, start: int, end: int) -> None:
         """Let sequence ``target`` share the cells ``[start, end)`` of ``source``."""
         ...

@@ -13,6 +13,7 @@ Text is UTF-8, one token a byte, so that every character outside ASCII is split 
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 import time
@@ -156,6 +157,11 @@ class Fake:
     def logprob(self, row: int, token_id: int, top: int = 0) -> TokenLogprob:
         """Certainty: the fake has one opinion."""
         return TokenLogprob(token_id, 0.0, ((token_id, 0.0),) if top else ())
+
+    def embed(self, token_ids: Sequence[int]) -> list[float]:
+        """A direction that the tokens decide."""
+        angle = _hash(*token_ids) % 360
+        return [math.cos(math.radians(angle)), math.sin(math.radians(angle))]
 
     def next_token(self, row: int, salt: int = 0) -> int:
         """The token that the cells at a row ask for."""

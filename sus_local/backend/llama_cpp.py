@@ -19,6 +19,7 @@ import numpy as np
 from llama_cpp import llama_cpp as c
 
 from sus_local.backend.base import DecodeAborted, ModelInfo, Slice
+from sus_local.backend.embedding import EmbeddingContext
 from sus_local.backend.fingerprint import file_fingerprint, split_parts
 from sus_local.backend.sampler_chain import SamplerChain
 from sus_local.errors import BackendError, InvalidModelError, ModelLoadError, ModelNotFoundError
@@ -97,6 +98,7 @@ class LlamaCpp:
         check_file(path)
         self._model: Any = None
         self._context: Any = None
+        self._embedding: EmbeddingContext | None = None
         with _log.collecting() as lines:
             self._model = _load_model(path, options, lines)
             self._vocab = c.llama_model_get_vocab(self._model)
@@ -177,6 +179,13 @@ class LlamaCpp:
             best = tuple((int(i), float(logits[i]) - total) for i in order)
         return TokenLogprob(token_id, float(logits[token_id]) - total, best)
 
+    def embed(self, token_ids: Sequence[int]) -> list[float]:
+        """A pooled embedding; the context for it is made at the first one."""
+        if self._embedding is None:
+            threads = int(c.llama_n_threads_batch(self._context))
+            self._embedding = EmbeddingContext(self._model, n_threads=threads)
+        return self._embedding.embed(token_ids)
+
     def copy(self, source: int, target: int, start: int, end: int) -> None:
         """Share cells."""
         c.llama_memory_seq_cp(self._memory, source, target, start, end)
@@ -205,7 +214,10 @@ class LlamaCpp:
         return bool(read == len(payload))
 
     def close(self) -> None:
-        """Free the context and the model."""
+        """Free the contexts and the model."""
+        if self._embedding is not None:
+            self._embedding.close()
+            self._embedding = None
         if self._context is not None:
             c.llama_free(self._context)
             self._context = None
