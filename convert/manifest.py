@@ -41,7 +41,8 @@ def describe(
                 {
                     "name": shard.name,
                     "bytes": shard.size,
-                    "sha256": output.journal.shards.get(shard.name),
+                    # Of a shard that was not read in this run, what the hub says.
+                    "sha256": output.journal.shards.get(shard.name, shard.version),
                 }
                 for shard in source.shards
             ],

@@ -20,8 +20,20 @@ def peak_resident() -> int:
     """The most bytes that this process had in memory so far; 0 where it cannot be told."""
     if sys.platform == "win32":
         return _windows_peak()
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            lines = dict(line.split(":", 1) for line in status)
+        return int(lines["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return _posix_peak()
+
+
+def _posix_peak() -> int:
+    if sys.platform == "win32":
+        return 0
     import resource
 
+    # On Linux this counts what the parent held when it forked, too.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

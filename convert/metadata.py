@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -92,6 +93,9 @@ def _license(source: Source) -> dict[str, Value]:
     for key in ("license", "license_name", "license_link"):
         if isinstance(card.get(key), str):
             fields[f"general.{key.replace('license_', 'license.')}"] = card[key]
+    if "license_link" not in card and source.repository and source.path("LICENSE") is not None:
+        revision = source.revision or "main"
+        fields["general.license.link"] = f"{_HUB}/{source.repository}/blob/{revision}/LICENSE"
     for index, base in enumerate(bases := _texts(card.get("base_model"))):
         organization, _, name = base.rpartition("/")
         fields[f"general.base_model.{index}.name"] = name
@@ -169,15 +173,16 @@ def _rope_scaling(config: LlamaConfig) -> dict[str, Value]:
     if scaling.kind != "yarn":
         return fields
     fields["llama.rope.scaling.original_context_length"] = UInt32(scaling.original_context)
+    if scaling.attention_factor is not None:
+        # llama.cpp multiplies by the usual factor itself; what is left is its own key.
+        usual = 1 + 0.1 * math.log(scaling.factor)
+        fields["llama.rope.scaling.attn_factor"] = Float32(scaling.attention_factor / usual)
     optional = {
-        "ext_factor": scaling.extrapolation_factor,
-        "attn_factor": scaling.attention_factor,
-        "beta_fast": scaling.beta_fast,
-        "beta_slow": scaling.beta_slow,
+        "yarn_ext_factor": scaling.extrapolation_factor,
+        "yarn_beta_fast": scaling.beta_fast,
+        "yarn_beta_slow": scaling.beta_slow,
     }
     for name, value in optional.items():
         if value is not None:
-            # llama.cpp reads the attention factor without "yarn_" in its name.
-            key = name if name == "attn_factor" else f"yarn_{name}"
-            fields[f"llama.rope.scaling.{key}"] = Float32(value)
+            fields[f"llama.rope.scaling.{name}"] = Float32(value)
     return fields

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from sus_local.convert.journal import Journal, OutputLock
 from sus_local.convert.writer import Layout, Place, part_name
-from sus_local.errors import VerificationError
+from sus_local.errors import CheckpointError, VerificationError
+from sus_local.models import read_manifest
 
 _READ_BYTES = 1 << 20
 
@@ -47,6 +48,17 @@ class Output:
         """SHA-256 of every tensor that is written."""
         return self.journal.tensors
 
+    def finished(self) -> list[str] | None:
+        """The SHA-256 of every file, if this very output was made before and is still there."""
+        manifest = read_manifest(self.paths[0])
+        files = manifest.get("files")
+        if manifest.get("fingerprint") != self.fingerprint or not isinstance(files, list):
+            return None
+        sizes = [path.stat().st_size if path.is_file() else -1 for path in self.paths]
+        if sizes != [part.size for part in self.layout.parts]:
+            return None
+        return [str(file.get("sha256")) for file in files]
+
     def __enter__(self) -> Output:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = OutputLock(self.path.with_name(self.path.name + ".lock"), self.journal.path)
@@ -58,8 +70,12 @@ class Output:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._stack.close()
+        if kind is not None and issubclass(kind, CheckpointError):
+            # The same checkpoint would fail again: what is there is of no use.
+            for path in (*self.partial, self.journal.path):
+                path.unlink(missing_ok=True)
 
     def _resume(self) -> None:
         """Keep what an earlier attempt wrote, as far as it is on disk as it should be."""

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sus_local.convert.estimates import Plan
@@ -157,15 +157,23 @@ def _check_plan(plan: Plan) -> None:
 
 
 def _run(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
+    """Make what is not there yet."""
+    made = {output.path: output.finished() for output in prepared.outputs}
+    missing = [output for output in prepared.outputs if made[output.path] is None]
     with ExitStack() as stack:
-        for output in prepared.outputs:
+        for output in missing:
             stack.enter_context(output)
-        resumed = sum(len(output.done) for output in prepared.outputs)
+        resumed = sum(len(output.done) for output in missing)
+        resumed += sum(len(output.layout.places) for output in prepared.outputs) - sum(
+            len(output.layout.places) for output in missing
+        )
         if resumed:
             tell(Resumed(resumed))
-        _write_computed(prepared)
-        _write_streamed(prepared, tell)
-        return _finish(prepared, tell)
+        rest = replace(prepared, outputs=missing)
+        _write_computed(rest)
+        _write_streamed(rest, tell)
+        made.update(_finish(rest, tell))
+    return tuple(_converted(output, made[output.path] or []) for output in prepared.outputs)
 
 
 def _write_computed(prepared: Prepared) -> None:
@@ -182,8 +190,9 @@ def _write_computed(prepared: Prepared) -> None:
 def _write_streamed(prepared: Prepared, tell: Listener) -> None:
     """One pass over the shards, in order."""
     tasks = {shard.name: _tasks(prepared, shard) for shard in prepared.source.shards}
+    needed = [shard for shard in prepared.source.shards if _is_needed(prepared, shard, tasks)]
     for shard in prepared.source.shards:
-        if not tasks[shard.name]:
+        if shard not in needed:
             prepared.source.skip(shard)
     for kind in {kind for group in tasks.values() for task in group for kind in task.types()}:
         prepare_type(kind)
@@ -191,11 +200,16 @@ def _write_streamed(prepared: Prepared, tell: Listener) -> None:
     meter = _Meter(prepared, tasks, tell)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="quantize")
     try:
-        for shard in prepared.source.shards:
-            if tasks[shard.name]:
-                _stream_shard(prepared, shard, tasks[shard.name], pool, meter)
+        for shard in needed:
+            _stream_shard(prepared, shard, tasks[shard.name], pool, meter)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _is_needed(prepared: Prepared, shard: Shard, tasks: Mapping[str, Sequence[TensorTask]]) -> bool:
+    """Whether a shard has tensors that are not written, or was never hashed."""
+    unhashed = any(shard.name not in output.journal.shards for output in prepared.outputs)
+    return bool(tasks[shard.name]) or (unhashed and prepared.source.repository is None)
 
 
 def _stream_shard(
@@ -265,11 +279,11 @@ class _Meter:
         )
 
 
-def _finish(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
-    """Read every output back; then, and only then, give them their names."""
+def _finish(prepared: Prepared, tell: Listener) -> dict[Path, list[str] | None]:
+    """Read every output back, then give it its name; the SHA-256 of the files of each."""
     total = sum(output.layout.tensor_bytes for output in prepared.outputs)
     started, done = time.monotonic(), 0
-    finished: list[ConvertedOutput] = []
+    digests: dict[Path, list[str] | None] = {}
     for number, output in enumerate(prepared.outputs):
 
         def read(size: int, number: int = number, output: Output = output) -> None:
@@ -279,15 +293,15 @@ def _finish(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
             count = len(prepared.outputs)
             tell(Progress("verify", output.path.name, number, count, done, total, seconds))
 
-        digests = output.verify(read)
-        finished.append(_commit(prepared, output, digests))
-    return tuple(finished)
+        found = output.verify(read)
+        manifest = describe(output, prepared.source, found, prepared.options_told())
+        write_manifest(output.paths[0], manifest)
+        output.commit()
+        digests[output.path] = found
+    return digests
 
 
-def _commit(prepared: Prepared, output: Output, digests: Sequence[str]) -> ConvertedOutput:
-    manifest = describe(output, prepared.source, digests, prepared.options_told())
-    write_manifest(output.paths[0], manifest)
-    output.commit()
+def _converted(output: Output, digests: Sequence[str]) -> ConvertedOutput:
     return ConvertedOutput(
         path=output.paths[0],
         type=output.mixture,

@@ -200,7 +200,8 @@ def _plan(
     threads = options.num_threads()
     widest = max(4 * spec.columns * (config.head_dim if spec.heads else 1) for spec in specs)
     memory = peak_memory(threads, widest, len(outputs), config.vocab_size)
-    disk = [(output.path.parent, output.layout.size - _there(output)) for output in outputs]
+    missing = [output for output in outputs if output.finished() is None]
+    disk = [(output.path.parent, output.layout.size - _there(output)) for output in missing]
     if source.spool is not None:
         disk.append((source.spool, source.peak_disk_bytes))
     return Plan(
