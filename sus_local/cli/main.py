@@ -22,7 +22,7 @@ from sus_local.cli.text import t
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Talk": {
         "demo": ("sus_local.cli.demo:demo", "Talk to the bundled demo model."),
-        "chat": ("sus_local.cli.chat:chat", "Hold a conversation in the terminal."),
+        "chat": ("sus_local.cli.chat.command:chat", "Hold a conversation in the terminal."),
         "run": ("sus_local.cli.run:run", "Answer one prompt."),
         "history": ("sus_local.cli.history:history", "Find, show and export conversations."),
     },

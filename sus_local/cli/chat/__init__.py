@@ -1,0 +1,1 @@
+"""``sus-local chat``: the conversation in the terminal."""

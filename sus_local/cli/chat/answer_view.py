@@ -1,0 +1,61 @@
+"""An answer on the screen: finished blocks, which are printed once, and the tail, which changes."""
+
+from __future__ import annotations
+
+from sus_local.cli.chat.markdown import split_finished, to_ansi
+from sus_local.cli.chat.paint import printable
+
+
+class AnswerView:
+    """Takes the text of an answer as it comes.
+
+    Args:
+        plain: The text as it is, line by line, instead of Markdown.
+        colors: Whether escape sequences are wanted.
+    """
+
+    def __init__(self, *, plain: bool, colors: bool) -> None:
+        self._plain = plain
+        self._colors = colors
+        self._text = ""
+        self._num_printed = 0
+        self._drawn: tuple[tuple[str, int], str] = (("", 0), "")
+
+    @property
+    def tail(self) -> str:
+        """The text of the unfinished block."""
+        return self._text
+
+    def add(self, text: str, *, width: int) -> str:
+        """More text came; gives what is finished by it, drawn, to be printed now."""
+        self._text += printable(text)
+        if self._plain:
+            finished, newline, self._text = self._text.rpartition("\n")
+            return finished + newline
+        if "\n" not in self._text:
+            return ""
+        finished, self._text = split_finished(self._text)
+        return self._block(finished, width)
+
+    def finish(self, *, width: int) -> str:
+        """The answer is whole; gives the rest, drawn."""
+        rest, self._text = self._text, ""
+        if self._plain:
+            return rest + "\n" if rest else ""
+        return self._block(rest, width)
+
+    def _block(self, text: str, width: int) -> str:
+        drawn = to_ansi(text, width=width, colors=self._colors) if text.strip() else ""
+        if not drawn:
+            return ""
+        gap = "\n" if self._num_printed else ""
+        self._num_printed += 1
+        return f"{gap}{drawn}\n"
+
+    def draw_tail(self, text: str, *, width: int, rows: int) -> str:
+        """The last ``rows`` lines of a tail, drawn."""
+        if self._drawn[0] != (text, width):
+            whole = text if self._plain else to_ansi(text, width=width, colors=self._colors)
+            gap = "\n" if self._num_printed and not self._plain else ""
+            self._drawn = ((text, width), gap + whole if whole.strip() else "")
+        return "\n".join(self._drawn[1].split("\n")[-max(rows, 1) :])

@@ -1,0 +1,65 @@
+"""``sus-local chat``: options, and which conversation to go on with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sus_local.cli.options import (
+    loading_options,
+    loading_values,
+    sampling_options,
+    sampling_values,
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sus-local chat                          with the model used last
+  sus-local chat demo                     with the bundled demo model
+  sus-local chat SUS-Chat-34B --temp 0.3  with a model of `sus-local models list`
+  sus-local chat --continue               the last conversation goes on
+"""
+)
+@click.argument("model", required=False)
+@click.option("-m", "--model", "model_option", help="The model; as MODEL.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
+@click.option("--conversation", type=int, help="Go on with the conversation of this number.")
+@click.option("--system", help="System message of new conversations.")
+@click.option("--plain", is_flag=True, help="Answers as plain text instead of Markdown.")
+@click.option("--no-history", is_flag=True, help="Save nothing.")
+@sampling_options
+@loading_options
+def chat(
+    model: str | None,
+    model_option: str | None,
+    go_on: bool,
+    conversation: int | None,
+    system: str | None,
+    plain: bool,
+    no_history: bool,
+    **options: Any,
+) -> None:
+    """Hold a conversation with MODEL, or with the model used last.
+
+    Answers stream as Markdown. /help lists the commands of the chat. Everything is saved as it is
+    written: nothing is lost by leaving, and `--continue` goes on where it was.
+    """
+    if go_on and conversation is not None:
+        raise click.UsageError("--continue and --conversation exclude each other")
+    if no_history and (go_on or conversation is not None):
+        raise click.UsageError("--no-history leaves nothing to go on with")
+    from sus_local.cli.chat.start import Start
+
+    Start(
+        model=model_option or model,
+        go_on=go_on,
+        conversation=conversation,
+        system=system,
+        plain=plain,
+        keep=not no_history,
+        loading=loading_values(options),
+        sampling=sampling_values(options),
+    ).run()

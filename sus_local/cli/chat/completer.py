@@ -1,0 +1,48 @@
+"""Completion of the chat's commands, their parameters and file names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+
+from sus_local.cli.chat.commands import COMMANDS
+from sus_local.cli.chat.steer import SETTABLE
+from sus_local.cli.text import t
+
+_TAKE_PATHS = ("/file", "/load", "/save")
+
+
+class ChatCompleter(Completer):
+    """Completes a line that begins with a command."""
+
+    def __init__(self) -> None:
+        self._paths = PathCompleter(expanduser=True)
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        """What may stand at the cursor."""
+        text = document.text_before_cursor
+        if not text.startswith("/") or "\n" in text:
+            return
+        name, space, argument = text.partition(" ")
+        if not space:
+            yield from _names(name)
+        elif name in _TAKE_PATHS:
+            yield from self._paths.get_completions(Document(argument), complete_event)
+        elif name == "/set" and " " not in argument:
+            yield from _parameters(argument)
+
+
+def _names(begun: str) -> Iterable[Completion]:
+    for name, command in COMMANDS.items():
+        if name.startswith(begun.lower()):
+            yield Completion(name, start_position=-len(begun), display_meta=t(command.line))
+
+
+def _parameters(begun: str) -> Iterable[Completion]:
+    for name in SETTABLE:
+        if name.startswith(begun):
+            yield Completion(name, start_position=-len(begun))

@@ -1,0 +1,149 @@
+"""What happens with a line that the user sent: a question to the model, or a command."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sus_local.cli.answer import figures
+from sus_local.cli.chat.session import Exchange, Session
+from sus_local.cli.chat.ui import Ui
+from sus_local.cli.text import t
+from sus_local.errors import SusLocalError, from_os_error
+
+if TYPE_CHECKING:
+    from sus_local.conversation import Turn
+
+NEARLY_FULL = 0.75
+"""The share of the context above which the user is warned that turns will leave it."""
+
+_TURNS_LEFT = "The context was full: the model no longer sees the {count} oldest turns (/context)."
+_NEARLY_FULL = "The context is nearly full: the oldest turns will leave it soon (/context, /new)."
+
+
+@dataclass
+class Totals:
+    """Figures of the whole sitting."""
+
+    num_answers: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass
+class Dialogue:
+    """Takes lines, one after the other, and shows what comes of them.
+
+    Attributes:
+        session: The state that lines change.
+        ui: Where things are shown.
+        attachments: Name and text of files that go with the next question.
+        editing: The turn whose question the next line replaces.
+    """
+
+    session: Session
+    ui: Ui
+    attachments: list[tuple[str, str]] = field(default_factory=list)
+    editing: Turn | None = None
+    totals: Totals = field(default_factory=Totals)
+    _current: Exchange | None = None
+    _warned: bool = False
+
+    def handle(self, line: str) -> None:
+        """Do what ``line`` says; errors are shown, none is raised."""
+        self.attempt(lambda: self._handle(line))
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something; show what goes wrong."""
+        try:
+            action()
+        except SusLocalError as error:
+            self._complain(error)
+        except OSError as error:
+            self._complain(from_os_error(error, doing="working"))
+        except Exception as error:  # the chat goes on, whatever a command does
+            self.ui.warn(t("error: {message}", message=f"{type(error).__name__}: {error}"))
+
+    def _complain(self, error: SusLocalError) -> None:
+        self.ui.warn(t("error: {message}", message=error.message))
+        if error.hint:
+            self.ui.say(t("hint: {hint}", hint=error.hint))
+
+    def _handle(self, line: str) -> None:
+        from sus_local.cli.chat.commands import run
+
+        if line.startswith("/") and not line.startswith("//"):
+            exchange = run(self, line)
+        else:
+            exchange = self._ask(line.removeprefix("/") if line.startswith("//") else line)
+        if exchange is not None:
+            self.deliver(exchange)
+
+    def _ask(self, text: str) -> Exchange:
+        message = _with_files(text, self.attachments)
+        turn, self.editing = self.editing, None
+        exchange = self.session.send(message) if turn is None else self.session.edit(turn, message)
+        self.attachments.clear()
+        return exchange
+
+    def deliver(self, exchange: Exchange) -> None:
+        """Show an answer as it comes, then its figures."""
+        self._current = exchange
+        self.ui.begin_answer()
+        try:
+            while (piece := exchange.next_piece()) is not None:
+                self.ui.add_text(piece.text)
+        finally:
+            self._current = None
+            self.ui.end_answer()
+        self._tell(exchange)
+        if not self.session.title and len(self.session.conversation.turns) == 1:
+            self.session.title_is_due = True
+
+    def cancel(self) -> bool:
+        """Stop the answer that is on its way; False if there is none. From any thread."""
+        exchange = self._current
+        if exchange is not None:
+            threading.Thread(target=exchange.cancel, daemon=True).start()
+        return exchange is not None
+
+    def _tell(self, exchange: Exchange) -> None:
+        """The quiet line, and what there is to know about the context."""
+        turn = exchange.turn
+        self._count(turn)
+        context = self.session.conversation.context
+        share = context.num_tokens / context.n_ctx
+        line = figures(turn.usage, turn.timings, finish_reason=turn.finish_reason)
+        full = t("context {percent:.0f}% of {n_ctx}", percent=100 * share, n_ctx=context.n_ctx)
+        self.ui.say(f"{line} · {full}")
+        gone = turn.num_dropped_turns - exchange.num_dropped_before
+        if gone > 0:
+            self.ui.warn(t(_TURNS_LEFT, count=gone))
+        elif share > NEARLY_FULL and not self._warned:
+            self.ui.warn(t(_NEARLY_FULL))
+        self._warned = share > NEARLY_FULL
+
+    def _count(self, turn: Turn) -> None:
+        totals, usage = self.totals, turn.usage
+        totals.num_answers += 1
+        totals.prompt_tokens += usage.prompt_tokens
+        totals.cached_tokens += usage.cached_tokens
+        totals.completion_tokens += usage.completion_tokens
+
+
+def _with_files(text: str, files: list[tuple[str, str]]) -> str:
+    """A question with the files that go with it.
+
+    >>> print(_with_files("Why?", [("a.txt", "one")]))
+    Why?
+    <BLANKLINE>
+    a.txt:
+    ```
+    one
+    ```
+    """
+    parts = [text, *(f"{name}:\n```\n{content.rstrip()}\n```" for name, content in files)]
+    return "\n\n".join(part for part in parts if part)

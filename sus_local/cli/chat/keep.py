@@ -1,0 +1,144 @@
+"""Commands on saved conversations: list, open, search, name, delete, save, load."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sus_local.cli import transcript
+from sus_local.cli.listing import conversation_lines, hit_lines
+from sus_local.cli.text import t
+from sus_local.errors import HistoryError, RequestError, from_os_error
+
+if TYPE_CHECKING:
+    from sus_local.cli.chat.dialogue import Dialogue
+
+_LISTED = 20
+_SHOWN_TURNS = 3
+
+
+def new(dialogue: Dialogue, _argument: str) -> None:
+    """Begin another conversation."""
+    dialogue.session.new()
+    dialogue.ui.say(t("A new conversation."))
+
+
+def list_(dialogue: Dialogue, _argument: str) -> None:
+    """List the conversations."""
+    session = dialogue.session
+    rows = session.saved.conversations(limit=_LISTED)
+    if not rows:
+        dialogue.ui.say(t("No conversation is saved yet."))
+        return
+    dialogue.ui.say("\n".join(conversation_lines(rows, current=session.recorder.number)))
+
+
+def open_(dialogue: Dialogue, argument: str) -> None:
+    """Go on with a conversation."""
+    show_opened(dialogue, dialogue.session.open(_number(argument)))
+
+
+def show_opened(dialogue: Dialogue, unanswered: str) -> None:
+    """Show the end of the conversation that was opened, and bring an open question back."""
+    session, ui = dialogue.session, dialogue.ui
+    turns = session.conversation.turns
+    ui.say(f"{session.recorder.number or ''} {session.title}".strip() or t("untitled"))
+    if len(turns) > _SHOWN_TURNS:
+        ui.say(t("… {count} earlier turns", count=len(turns) - _SHOWN_TURNS))
+    for turn in turns[-_SHOWN_TURNS:]:
+        ui.echo(turn.user)
+        ui.show(turn.text)
+    if unanswered:
+        ui.say(t("This question got no answer; it is in the input again."))
+        ui.fill(unanswered)
+
+
+def search(dialogue: Dialogue, argument: str) -> None:
+    """Find text in all conversations."""
+    if not argument:
+        raise RequestError(t("search for what?"), hint="/search WORDS")
+    hits = dialogue.session.saved.search(argument)
+    dialogue.ui.say("\n".join(hit_lines(hits)) if hits else t("Nothing found."))
+
+
+def title(dialogue: Dialogue, argument: str) -> None:
+    """Show or set the title."""
+    session = dialogue.session
+    if argument:
+        session.title, session.title_is_due = argument, False
+        session.recorder.retitle(argument)
+    dialogue.ui.say(t("title: {title}", title=session.title or t("untitled")))
+
+
+def delete(dialogue: Dialogue, argument: str) -> None:
+    """Delete a conversation, after asking."""
+    session = dialogue.session
+    number = _number(argument) if argument else session.recorder.number
+    if number is None:
+        raise RequestError(t("this conversation is not saved yet"))
+    row = session.saved.conversation(number)
+
+    def remove() -> None:
+        session.saved.remove(number)
+        if number == session.recorder.number:
+            session.new()
+        dialogue.ui.say(t("Deleted."))
+
+    name = row.title or row.first
+    dialogue.ui.confirm(
+        t("Delete conversation {number}, {title}?", number=number, title=repr(name)), remove
+    )
+
+
+def save(dialogue: Dialogue, argument: str) -> None:
+    """Write the conversation to a file."""
+    if not argument:
+        raise RequestError(t("save to which file?"), hint="/save notes.md, /save chat.json")
+    path = Path(os.path.expanduser(argument))
+    if path.exists():
+        question = t("{path} is there already. Write over it?", path=path)
+        dialogue.ui.confirm(question, lambda: _write(dialogue, path))
+    else:
+        _write(dialogue, path)
+
+
+def _write(dialogue: Dialogue, path: Path) -> None:
+    row, turns = dialogue.session.snapshot()
+    if path.suffix.lower() == ".json":
+        import json
+
+        text = json.dumps(transcript.to_value(row, turns), ensure_ascii=False, indent=1) + "\n"
+    else:
+        text = transcript.to_markdown(row, transcript.branch(turns, row.active))
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise from_os_error(error, doing="writing", path=path) from error
+    dialogue.ui.say(t("saved to {path}", path=path))
+
+
+def load(dialogue: Dialogue, argument: str) -> None:
+    """Read a conversation from a file and go on with it."""
+    if not argument:
+        raise RequestError(t("load which file?"), hint="/load chat.json")
+    path = Path(os.path.expanduser(argument))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise from_os_error(error, doing="reading", path=path) from error
+    except UnicodeDecodeError as error:
+        raise HistoryError(f"{path} is not text", path=str(path)) from error
+    row, turns = transcript.from_text(text, name=path.name)[0]
+    session = dialogue.session
+    if session.recorder.history is None:
+        unanswered = session.go_on(row, turns, None)
+    else:
+        unanswered = session.open(transcript.store(session.saved, row, turns))
+    show_opened(dialogue, unanswered)
+
+
+def _number(argument: str) -> int:
+    if not argument.isdecimal():
+        raise RequestError(t("which conversation?"), hint=t("/list shows their numbers"))
+    return int(argument)

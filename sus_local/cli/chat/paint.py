@@ -1,0 +1,51 @@
+"""How things look in the chat: escape sequences for quiet, loud and said, and what is not shown."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+PROMPT = ">>> "
+_CONTINUED = "... "
+_UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters, so that no answer steers the terminal.
+
+    >>> printable("a\\x1b[2Jb\\tc\\r\\n")
+    'a[2Jb\\tc\\n'
+    """
+    return _UNWANTED.sub("", text)
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Draws lines.
+
+    Attributes:
+        colors: Whether escape sequences are wanted.
+    """
+
+    colors: bool = True
+
+    def quiet(self, text: str) -> str:
+        """A line of the program's own."""
+        return self._wrap("2", text)
+
+    def loud(self, text: str) -> str:
+        """A line to be noticed."""
+        return self._wrap("33", text)
+
+    def said(self, text: str) -> str:
+        """What the user said.
+
+        >>> Paint(colors=False).said("one\\ntwo")
+        '>>> one\\n... two'
+        """
+        return self._wrap("1", PROMPT + printable(text).replace("\n", "\n" + _CONTINUED))
+
+    def _wrap(self, code: str, text: str) -> str:
+        if not self.colors or not text:
+            return text
+        return "\n".join(f"\x1b[{code}m{line}\x1b[0m" if line else "" for line in text.split("\n"))

@@ -1,0 +1,101 @@
+"""Does what the user sent, one thing after the other, while the user goes on typing."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+from sus_local.cli.chat.commands import is_at_once
+from sus_local.cli.chat.dialogue import Dialogue
+from sus_local.cli.chat.titles import make_title
+from sus_local.cli.text import t
+
+IDLE_SECONDS = 0.8
+"""How long nothing has to happen before the model is asked for a title."""
+_LAST_SECONDS = 5.0
+
+
+class Pump:
+    """A thread that loads the model and then takes lines in their order.
+
+    Args:
+        dialogue: What handles the lines.
+        prepare: Done once, when the model is loaded.
+    """
+
+    def __init__(self, dialogue: Dialogue, prepare: Callable[[], None] = lambda: None) -> None:
+        self.activity = ""
+        self._dialogue = dialogue
+        self._prepare = prepare
+        self._queue: queue.Queue[str | Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._on_failure: Callable[[BaseException], None] = lambda error: None
+        self._stopping = False
+
+    @property
+    def num_waiting(self) -> int:
+        """Lines that wait for their turn."""
+        return self._queue.qsize()
+
+    def start(self, *, on_failure: Callable[[BaseException], None]) -> None:
+        """Begin; ``on_failure`` is told if the model cannot be loaded."""
+        self._on_failure = on_failure
+        self._thread.start()
+
+    def submit(self, line: str) -> None:
+        """Take a line that the user sent."""
+        if is_at_once(line):
+            self._dialogue.ui.echo(line)
+            self._dialogue.handle(line)
+        else:
+            self._queue.put(line)
+
+    def do(self, action: Callable[[], None]) -> None:
+        """Take something else to do."""
+        self._queue.put(action)
+
+    def cancel(self) -> bool:
+        """Stop the answer that is on its way; False if there is none."""
+        return self._dialogue.cancel()
+
+    def stop(self) -> None:
+        """Stop the answer, save what came, end the thread."""
+        self._stopping = True
+        self._queue.put(None)
+        self._dialogue.cancel()
+        if self._thread.is_alive():
+            self._thread.join(_LAST_SECONDS)
+
+    def _run(self) -> None:
+        self.activity = t("loading {model} …", model=self._dialogue.session.name)
+        try:
+            self._dialogue.session.load()
+        except BaseException as error:  # told by the main thread
+            self._on_failure(error)
+            return
+        self._dialogue.attempt(self._prepare)
+        self.activity = ""
+        while not self._stopping:
+            self._take()
+
+    def _take(self) -> None:
+        try:
+            item = self._queue.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
+            if self._dialogue.session.title_is_due:
+                make_title(self._dialogue.session)
+            return
+        self.activity = t("working … Ctrl-C stops it")
+        if callable(item):
+            self._dialogue.attempt(item)
+        elif item is not None:
+            self._handle(item)
+        self.activity = ""
+
+    def _handle(self, line: str) -> None:
+        if not line:
+            self._dialogue.editing = None
+            return
+        self._dialogue.ui.echo(line)
+        self._dialogue.handle(line)

@@ -1,0 +1,292 @@
+"""The chat on a terminal: the prompt is always there, everything else appears above it.
+
+One prompt_toolkit application runs for the whole sitting, so that typing never waits. The model
+works on a thread of its own (:class:`Pump`). Finished parts of an answer are printed above the
+prompt once; the unfinished tail is part of the prompt's own drawing, which changes without flicker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import ANSI
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.output import Output, create_output
+
+from sus_local.cli.chat.answer_view import AnswerView
+from sus_local.cli.chat.completer import ChatCompleter
+from sus_local.cli.chat.keys import key_bindings
+from sus_local.cli.chat.paint import PROMPT, Paint
+from sus_local.cli.chat.pump import Pump
+from sus_local.cli.text import t
+
+REDRAW_SECONDS = 0.04
+_SPINNER_SECONDS = 0.12
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_YES = ("y", "yes", "是", "好", "对")
+
+
+class Screen:
+    """A :class:`~sus_local.cli.chat.ui.Ui` that is a terminal.
+
+    Args:
+        plain: Answers as plain text instead of Markdown.
+        input_history: File of earlier input.
+    """
+
+    def __init__(self, *, plain: bool, input_history: Path) -> None:
+        self._colors = "NO_COLOR" not in os.environ
+        self._plain = plain
+        self._paint = Paint(self._colors)
+        self._view = self._new_view()
+        self._lock = threading.Lock()
+        self._unprinted: list[str] = []
+        self._next_tail = ""
+        self._tail = ""
+        self._question: Callable[[], None] | None = None
+        self._warned_to_leave = False
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pump: Pump | None = None
+        self._session = self._make_session(input_history)
+
+    def _new_view(self) -> AnswerView:
+        return AnswerView(plain=self._plain, colors=self._colors)
+
+    def _make_session(self, input_history: Path) -> PromptSession[str]:
+        begins_command = Condition(lambda: self._session.default_buffer.text.startswith("/"))
+        session: PromptSession[str] = PromptSession(
+            message=self._message,
+            multiline=True,
+            prompt_continuation="... ",
+            history=_InputHistory(str(input_history)),
+            completer=ChatCompleter(),
+            complete_while_typing=begins_command,
+            reserve_space_for_menu=6,
+            key_bindings=key_bindings(self),
+            erase_when_done=True,
+            output=_output(),
+        )
+        session.app.min_redraw_interval = REDRAW_SECONDS
+        return session
+
+    @property
+    def app(self) -> Application[str]:
+        """The running application."""
+        return self._session.app
+
+    def run(self, pump: Pump) -> None:
+        """Hold the chat until the user leaves.
+
+        Raises:
+            SusLocalError: The model could not be loaded.
+        """
+        self._pump = pump
+        self._session.prompt(pre_run=self._start)
+        pump.stop()
+        self._print_rest()
+        if self._error is not None:
+            raise self._error
+
+    def _start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.app.create_background_task(self._spin())
+        if self._pump is not None:
+            self._pump.start(on_failure=self._fail)
+
+    async def _spin(self) -> None:
+        """Keep the line of what is going on alive."""
+        while True:
+            await asyncio.sleep(_SPINNER_SECONDS)
+            if self._status():
+                self.app.invalidate()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self.leave()
+
+    # What is drawn
+
+    def _message(self) -> ANSI:
+        size = shutil.get_terminal_size()
+        input_rows = self._session.default_buffer.document.line_count
+        tail = self._view.draw_tail(
+            self._tail, width=size.columns, rows=size.lines - input_rows - 3
+        )
+        lines = [line for line in (tail, self._paint.quiet(self._status())) if line]
+        return ANSI("\n".join([*lines, self._prompt_text()]))
+
+    def _prompt_text(self) -> str:
+        return t("yes or no? ") if self._question is not None else PROMPT
+
+    def _status(self) -> str:
+        pump = self._pump
+        if pump is None or not pump.activity:
+            return ""
+        spinner = _SPINNER[int(time.monotonic() / _SPINNER_SECONDS) % len(_SPINNER)]
+        waiting = pump.num_waiting
+        more = " · " + t("{count} waiting", count=waiting) if waiting else ""
+        return f"{spinner} {pump.activity}{more}"
+
+    # What the user does
+
+    def submit(self) -> None:
+        """Enter: a line is done, or the message is."""
+        buffer = self._session.default_buffer
+        if buffer.document.current_line_before_cursor.endswith("\\"):
+            buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+            return
+        text = buffer.text.strip()
+        self._warned_to_leave = False
+        if text:
+            buffer.append_to_history()
+        buffer.reset()
+        if self._question is not None:
+            self._decide(text)
+        elif self._pump is not None:
+            self._pump.submit(text)
+
+    def _decide(self, text: str) -> None:
+        action, self._question = self._question, None
+        if action is not None and text.lower() in _YES and self._pump is not None:
+            self._pump.do(action)
+        else:
+            self.say(t("Not done."))
+
+    def interrupt(self) -> None:
+        """Ctrl-C: stop the answer, else clear the input, else leave at the second time."""
+        buffer = self._session.default_buffer
+        if self._pump is not None and self._pump.cancel():
+            self._warned_to_leave = True
+        elif buffer.text:
+            buffer.append_to_history()
+            buffer.reset()
+        elif self._warned_to_leave:
+            self.leave()
+        else:
+            self._question, self._warned_to_leave = None, True
+            self.say(t("(Ctrl-C once more, Ctrl-D or /bye leaves)"))
+
+    # The Ui
+
+    def say(self, text: str) -> None:
+        """Print a quiet line."""
+        self._print(self._paint.quiet(text) + "\n")
+
+    def warn(self, text: str) -> None:
+        """Print a line to be noticed."""
+        self._print(self._paint.loud(text) + "\n")
+
+    def echo(self, message: str) -> None:
+        """Print what the user said."""
+        self._print("\n" + self._paint.said(message) + "\n")
+
+    def show(self, markdown: str) -> None:
+        """Print a whole answer."""
+        view = self._new_view()
+        width = shutil.get_terminal_size().columns
+        self._print(view.add(markdown, width=width) + view.finish(width=width))
+
+    def begin_answer(self) -> None:
+        """An answer is about to come."""
+        self._view = self._new_view()
+
+    def add_text(self, text: str) -> None:
+        """Print what is finished, draw the rest."""
+        finished = self._view.add(text, width=shutil.get_terminal_size().columns)
+        self._print(finished, tail=self._view.tail)
+
+    def end_answer(self) -> None:
+        """Print the rest."""
+        self._print(self._view.finish(width=shutil.get_terminal_size().columns), tail="")
+
+    def fill(self, text: str) -> None:
+        """Put a text into the input, before what the user typed meanwhile."""
+
+        def insert() -> None:
+            buffer = self._session.default_buffer
+            buffer.text = f"{text}\n{buffer.text}" if buffer.text else text
+            buffer.cursor_position = len(text)
+
+        self._call(insert)
+
+    def confirm(self, question: str, action: Callable[[], None]) -> None:
+        """Ask; the next line decides."""
+        self.warn(question)
+        self._question = action
+
+    def leave(self) -> None:
+        """End the application."""
+
+        def end() -> None:
+            if self.app.is_running and not self.app.is_done:
+                self.app.exit(result="")
+
+        self._call(end)
+
+    # Printing above the prompt
+
+    def _call(self, action: Callable[[], Any]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(action)
+
+    def _print(self, text: str, *, tail: str | None = None) -> None:
+        """Print ``text`` above the prompt; with it, the tail becomes ``tail``."""
+        with self._lock:
+            self._next_tail = self._next_tail if tail is None else tail
+            if text:
+                self._unprinted.append(text)
+            elif not self._unprinted:
+                self._tail = self._next_tail
+        self._call(self._schedule if text else self.app.invalidate)
+
+    def _schedule(self) -> None:
+        if self._unprinted and self.app.is_running:
+            run_in_terminal(self._print_now)
+
+    def _print_now(self) -> None:
+        with self._lock:
+            text = "".join(self._unprinted)
+            self._unprinted.clear()
+            self._tail = self._next_tail
+        if text:
+            output = self.app.output
+            output.write_raw(text.replace("\n", "\r\n"))
+            output.flush()
+
+    def _print_rest(self) -> None:
+        """After the application has ended: what came last."""
+        self._view.finish(width=shutil.get_terminal_size().columns)
+        self._print_now()
+
+
+class _InputHistory(FileHistory):
+    """Earlier input in a file; where that cannot be written, it lasts for the sitting."""
+
+    def store_string(self, string: str) -> None:
+        try:
+            Path(self.filename if isinstance(self.filename, str) else "").parent.mkdir(
+                parents=True, exist_ok=True
+            )
+            super().store_string(string)
+        except OSError:
+            return
+
+
+def _output() -> Output:
+    """The terminal, never asked where its cursor is: many do not answer, and nothing needs it."""
+    output = create_output()
+    if hasattr(output, "enable_cpr"):
+        output.enable_cpr = False
+    return output
