@@ -5,7 +5,7 @@ as other tokens than the model wrote, and its KV would not be found; so its own 
 
 >>> memory = AnswerMemory()
 >>> memory.remember((5, 6), "Hello", (7, 8))
->>> memory.recall((5, 6), Text("Hello")), memory.recall((5,), Text("Hello"))
+>>> memory.recall((5, 6), "Hello"), memory.recall((5,), "Hello")
 ((7, 8), None)
 """
 
@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sus_local.kv.blocks import digest, token_bytes
-from sus_local.template import Segment, Text
 
 
 class AnswerMemory:
@@ -35,15 +34,35 @@ class AnswerMemory:
             while len(self._answers) > self._CAPACITY:
                 self._answers.popitem(last=False)
 
-    def recall(self, prompt: Sequence[int], part: Segment) -> tuple[int, ...] | None:
+    def recall(self, prompt: Sequence[int], text: str) -> tuple[int, ...] | None:
         """The tokens of an answer, or None."""
-        if not prompt or not isinstance(part, Text):
-            return None
-        key = self._key(prompt, part.text)
+        key = self._key(prompt, text)
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
             return self._answers.get(key)
+
+    @staticmethod
+    def find(
+        text: str,
+        futures: Iterable[tuple[int, ...]],
+        token_bytes_of: Callable[[int], bytes],
+    ) -> tuple[int, ...] | None:
+        """The beginning of one of ``futures`` that stands for exactly ``text``, or None.
+
+        >>> AnswerMemory.find("ab", [(97, 98, 2)], lambda token_id: bytes([token_id]))
+        (97, 98)
+        """
+        wanted = text.encode("utf-8", errors="surrogatepass")
+        for future in futures:
+            said = b""
+            for index, token_id in enumerate(future):
+                said += token_bytes_of(token_id)
+                if said == wanted:
+                    return future[: index + 1]
+                if not wanted.startswith(said):
+                    break
+        return None
 
     @staticmethod
     def _key(prompt: Sequence[int], text: str) -> bytes:

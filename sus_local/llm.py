@@ -218,8 +218,10 @@ class LLM:
         if history == "retokenize":
             return template.encode(template.join_text(parts), self.tokenize, self.eos)
         token_ids: list[int] = []
-        for part in parts:
-            known = self._answers.recall(token_ids, part)
+        for before, part in zip([None, *parts], parts, strict=False):
+            known = None
+            if isinstance(before, template.Text) and isinstance(part, template.Text):
+                known = self._known_answer(token_ids, part.text)
             token_ids += known or template.encode([part], self.tokenize, self.eos)
         return token_ids
 
@@ -435,6 +437,15 @@ class LLM:
                     n_vocab=self._info.n_vocab,
                 )
         return list(token_ids)
+
+    def _known_answer(self, token_ids: list[int], text: str) -> tuple[int, ...] | None:
+        """The tokens of an answer that this process, or one before it, generated."""
+        known = self._answers.recall(token_ids, text)
+        if known is not None:
+            return known
+        store = self._loop.engine.store
+        futures = self._loop.call(lambda: list(store.following(self.root, token_ids)))
+        return self._answers.find(text, futures, self._backend.token_bytes)
 
     def _fill(self, sampling: SamplingParams | None) -> SamplingParams:
         return (sampling or SamplingParams()).with_defaults(self._defaults)

@@ -94,6 +94,29 @@ class PrefixIndex:
                     best = Prefix(length + matched, path)
         return best
 
+    def following(self, root: bytes, token_ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """What follows exactly ``token_ids`` in blocks from ``root`` on: each cached future."""
+        paths: list[tuple[bytes, int, tuple[int, ...]]] = [(root, 0, ())]
+        while paths:
+            node, length, future = paths.pop()
+            left = len(token_ids) - length
+            blocks = self._children_of(node, token_ids[length] if left > 0 else None)
+            if left <= 0 and future and not blocks:
+                yield future
+            for block in blocks:
+                run = block.token_ids
+                if left <= 0:
+                    paths.append((block.key, length, future + run))
+                elif tuple(token_ids[length : length + len(run)]) == run[:left]:
+                    paths.append((block.key, length + len(run), run[left:]))
+
+    def _children_of(self, node: bytes, first: int | None) -> list[Block]:
+        """The blocks after ``node``: those that begin with token ``first``, or all."""
+        runs = self._children.get(node, {})
+        if first is not None:
+            return runs.get(first, [])
+        return [block for blocks in runs.values() for block in blocks]
+
 
 def common_length(run: Sequence[int], token_ids: Sequence[int], start: int, limit: int) -> int:
     """How many tokens of ``run`` equal those of ``token_ids`` from ``start`` on, up to ``limit``.

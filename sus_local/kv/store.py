@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from sus_local.kv.blocks import Block, make_block
@@ -56,6 +56,10 @@ class BlockStore:
     def longest(self, root: bytes, token_ids: Sequence[int], limit: int | None = None) -> Prefix:
         """See :meth:`PrefixIndex.longest`."""
         return self._index.longest(root, token_ids, limit)
+
+    def following(self, root: bytes, token_ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """See :meth:`PrefixIndex.following`."""
+        return self._index.following(root, token_ids)
 
     def save(self, parent: bytes, start: int, token_ids: Sequence[int], payload: bytes) -> Block:
         """Keep the KV of ``token_ids``, which follow ``parent`` at position ``start``."""
