@@ -63,8 +63,8 @@ class Download:
         """Make :meth:`run` end soon, with :class:`DownloadStopped`. The partial file stays."""
         self._stop.set()
 
-    def run(self) -> None:
-        """Fetch what is missing.
+    def run(self) -> str:
+        """Fetch what is missing; the SHA-256 of the whole file.
 
         Raises:
             HubError: The hub said no, stayed out of reach, or sent other content than it promised.
@@ -73,24 +73,21 @@ class Download:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._run()
+            # What was there before may be of another state: once more, from the beginning.
+            digest = self._attempt() or self._attempt()
         except OSError as error:
             raise from_os_error(error, doing="writing", path=self.partial) from error
-
-    def _run(self) -> None:
-        if self._attempt():
-            return
-        # What was there before may be of another state: once more, from the beginning.
-        if not self._attempt():
+        if digest is None:
             raise HubError(
                 f"{self._file.name} arrived with another SHA-256 than the hub told, twice",
                 hint="try again later, or from another network",
                 file=self._file.name,
                 sha256=self._file.sha256,
             )
+        return digest
 
-    def _attempt(self) -> bool:
-        """Complete the partial file and name it; False (and it is gone) if it is not right."""
+    def _attempt(self) -> str | None:
+        """Complete the partial file and name it; None (and it is gone) if it is not right."""
         with self.partial.open("a+b") as out:
             digest = _digest_of(out, self._file.size)
             self._fill(out, digest)
@@ -98,9 +95,9 @@ class Download:
             os.fsync(out.fileno())
         if self._file.sha256 not in (None, digest.hexdigest()):
             self.partial.unlink()
-            return False
+            return None
         os.replace(self.partial, self.path)
-        return True
+        return digest.hexdigest()
 
     def _fill(self, out: BinaryIO, digest: _Hash) -> None:
         failures = 0
