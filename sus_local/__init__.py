@@ -12,12 +12,14 @@ A conversation::
             print(piece.text, end="", flush=True)
 """
 
-from sus_local.conversation import ContextState, Conversation, Turn
+from sus_local.conversation import Conversation
 from sus_local.errors import SusLocalError
-from sus_local.llm import LLM, load
+from sus_local.llm import LLM
+from sus_local.loading import load
 from sus_local.results import FinishReason, Piece, Result, Timings, TokenLogprob, Usage
 from sus_local.sampling import SamplingParams
 from sus_local.stream import Stream
+from sus_local.turn import ContextState, Turn
 
 __version__ = "0.1.0"
 

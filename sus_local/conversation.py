@@ -18,15 +18,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from sus_local import template
 from sus_local.engine.sequence import Shift, shifted_root
 from sus_local.errors import ContextOverflowError, RequestError
-from sus_local.results import FinishReason, Piece, Result, Timings, Usage
+from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
 from sus_local.stream import Answer, Item, Stream
+from sus_local.turn import ContextState, Turn
 
 if TYPE_CHECKING:
     from sus_local.llm import LLM
@@ -35,50 +36,6 @@ Overflow = Literal["shift", "rebuild", "error"]
 
 _MAX_RESERVE_TOKENS = 1024
 """Kept free for an answer that names no ``max_tokens``, if a quarter of the context is not less."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What the user said and what the model answered.
-
-    Attributes:
-        id: Unique in its conversation.
-        parent: Id of the turn before it; None for a first one.
-        user: The user's text.
-        prompt_token_ids: The prompt of this turn alone, as it was encoded.
-        token_ids: The answer's tokens, with the end token if the model wrote it.
-        text: The answer.
-        finish_reason: How it ended.
-        num_dropped_turns: Oldest turns of the branch that the model no longer saw.
-        usage: Counts of tokens.
-        timings: Seconds.
-    """
-
-    id: int
-    parent: int | None
-    user: str
-    prompt_token_ids: tuple[int, ...]
-    token_ids: tuple[int, ...]
-    text: str
-    finish_reason: FinishReason = "stop"
-    num_dropped_turns: int = 0
-    usage: Usage = field(default_factory=Usage)
-    timings: Timings = field(default_factory=Timings)
-
-
-@dataclass(frozen=True, slots=True)
-class ContextState:
-    """How full the context is.
-
-    Attributes:
-        num_tokens: Of the active branch, as the model sees it.
-        n_ctx: What the context holds.
-        num_dropped_turns: Oldest turns that left it.
-    """
-
-    num_tokens: int
-    n_ctx: int
-    num_dropped_turns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A loaded model: :func:`load` and :class:`LLM`.
+"""A loaded model that answers: :class:`LLM`.
 
 >>> from sus_local.backend.fake import Fake
 >>> with LLM(Fake(script=lambda prompt: b"Hello!")) as llm:
@@ -12,7 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sus_local import template
 from sus_local.answers import AnswerMemory
@@ -21,9 +21,9 @@ from sus_local.engine.engine import Engine
 from sus_local.engine.loop import EngineLoop, Ticket
 from sus_local.engine.sequence import Request, Shift
 from sus_local.errors import RequestError
-from sus_local.kv.blocks import digest, root_key
+from sus_local.kv.blocks import root_key
 from sus_local.kv.store import BlockStore
-from sus_local.kv.tiers import DiskTier, RamTier, sweep
+from sus_local.kv.tiers import RamTier
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
 from sus_local.stream import Answer, AsyncFeed, Feed, Stream
@@ -31,112 +31,14 @@ from sus_local.stream import Answer, AsyncFeed, Feed, Stream
 if TYPE_CHECKING:
     import numpy as np
 
-    from sus_local.backend.llama_cpp import LoadOptions
-    from sus_local.conversation import Conversation, Overflow, Turn
+    from sus_local.conversation import Conversation, Overflow
+    from sus_local.turn import Turn
 
 Prompt = str | Sequence[template.Message] | Sequence[int]
 """Plain text (encoded as it is), messages (in the chat format), or token ids."""
 
 DEFAULT_KV_RAM_BYTES = 1 << 30
-DEFAULT_KV_DISK_BYTES = 4 << 30
 DEFAULT_MAX_SEQUENCES = 4
-
-
-def load(
-    model: str | Path,
-    *,
-    n_ctx: int | None = None,
-    n_gpu_layers: int | Literal["auto"] = "auto",
-    n_threads: int | None = None,
-    kv_type: Literal["f16", "q8_0", "q4_0"] = "f16",
-    max_sequences: int = DEFAULT_MAX_SEQUENCES,
-    kv_ram_bytes: int = DEFAULT_KV_RAM_BYTES,
-    kv_disk_bytes: int = DEFAULT_KV_DISK_BYTES,
-    kv_dir: Path | str | None = None,
-    **options: Any,
-) -> LLM:
-    """Load a model.
-
-    Args:
-        model: A GGUF file, a name in the local store, or the hub id of a model in it.
-        n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
-        n_gpu_layers: Layers on GPUs; ``"auto"`` takes as many as fit.
-        n_threads: None takes the physical cores.
-        kv_type: Of the KV cache.
-        max_sequences: Requests that run at once; more wait.
-        kv_ram_bytes: Budget of the prompt cache in RAM.
-        kv_disk_bytes: Its budget on disk; 0 keeps nothing there.
-        kv_dir: Where on disk; None takes the user's cache folder.
-        options: llama.cpp's other knobs, see :class:`sus_local.backend.llama_cpp.LoadOptions`.
-
-    Raises:
-        ModelNotFoundError: No such model.
-        InvalidModelError: Not a GGUF of the LLaMA architecture.
-        MemoryPlanError: It does not fit.
-        ModelLoadError: llama.cpp refused it.
-
-    A typical use::
-
-        with sus_local.load("sus-chat-34b-q4_k_m") as llm:
-            print(llm.generate([{"role": "user", "content": "hi"}]).text)
-    """
-    from sus_local import models, paths
-    from sus_local.backend.llama_cpp import LlamaCpp, LoadOptions, check_file
-
-    path = models.resolve(model)
-    check_file(path)
-    knobs = LoadOptions(
-        n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
-    )
-    backend = LlamaCpp(path, _planned(path, knobs, n_gpu_layers, kv_ram_bytes))
-    folder = Path(kv_dir) if kv_dir is not None else paths.kv_dir()
-    store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, folder)
-    return LLM(backend, store=store, max_sequences=max_sequences, path=path)
-
-
-def _planned(
-    path: Path, knobs: LoadOptions, n_gpu_layers: int | Literal["auto"], kv_ram_bytes: int
-) -> LoadOptions:
-    """The knobs as the memory ledger decides them.
-
-    Raises:
-        MemoryPlanError: The model does not fit; told before anything is loaded.
-    """
-    from sus_local.backend.llama_cpp import num_outputs
-    from sus_local.offload.devices import find_devices
-    from sus_local.offload.gguf_facts import read_facts
-    from sus_local.offload.plan import plan
-
-    decided = plan(
-        read_facts(path),
-        find_devices(),
-        n_ctx=knobs.n_ctx,
-        kv_type=knobs.kv_type,
-        n_gpu_layers=n_gpu_layers,
-        n_batch=knobs.n_batch,
-        n_ubatch=knobs.n_ubatch,
-        max_sequences=knobs.max_sequences + 1,
-        n_outputs_max=num_outputs(knobs.max_sequences),
-        flash_attn="auto" if knobs.flash_attn is None else knobs.flash_attn,
-        offload_kqv=knobs.offload_kqv,
-        kv_ram_bytes=kv_ram_bytes,
-    ).require()
-    return replace(
-        knobs,
-        n_ctx=decided.n_ctx,
-        n_gpu_layers=decided.n_gpu_layers,
-        offload_kqv=decided.offload_kqv,
-        tensor_split=knobs.tensor_split or decided.tensor_split,
-    )
-
-
-def open_store(fingerprint: str, ram_bytes: int, disk_bytes: int, folder: Path) -> BlockStore:
-    """The prompt cache of one model, in a folder of its own on disk."""
-    place = folder / digest(fingerprint.encode()).hex()
-    if disk_bytes > 0:
-        sweep(folder, keep=place, budget_bytes=disk_bytes)
-    disk = DiskTier(place, disk_bytes) if disk_bytes > 0 else None
-    return BlockStore(RamTier(ram_bytes), disk)
 
 
 class LLM:

@@ -5,79 +5,32 @@ The runtime's only importer of ``llama_cpp``; it calls the C API, not ``llama_cp
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import os
 import sys
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from llama_cpp import llama_cpp as c
 
 from sus_local.backend.base import DecodeAborted, ModelInfo, Slice
+from sus_local.backend.batch_arrays import BatchArrays
 from sus_local.backend.embedding import EmbeddingContext
 from sus_local.backend.fingerprint import file_fingerprint, split_parts
+from sus_local.backend.llama_log import log
+from sus_local.backend.options import (
+    DEFAULT_N_CTX,
+    KV_TYPES,
+    LoadOptions,
+    default_threads,
+    num_outputs,
+)
 from sus_local.backend.sampler_chain import SamplerChain
 from sus_local.errors import BackendError, InvalidModelError, ModelLoadError, ModelNotFoundError
 from sus_local.results import TokenLogprob
 from sus_local.sampling import SamplingParams
-
-KVType = Literal["f16", "q8_0", "q4_0"]
-
-_KV_TYPES: dict[str, tuple[int, float]] = {
-    "f16": (1, 2.0),
-    "q8_0": (8, 34 / 32),
-    "q4_0": (2, 18 / 32),
-}
-"""ggml's number of a KV type, and bytes a value."""
-
-_MIN_OUTPUTS = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOptions:
-    """llama.cpp's knobs, under its own names.
-
-    Attributes:
-        n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
-        n_batch: The most tokens in one decode.
-        n_ubatch: The most that the compute graph takes at once.
-        n_threads: None: the physical cores.
-        n_threads_batch: For prefill; None: as ``n_threads``.
-        n_gpu_layers: Layers on GPUs.
-        kv_type: Of both K and V.
-        offload_kqv: Keep the KV cache on the GPU.
-        flash_attn: None lets llama.cpp choose.
-        use_mmap: Map the file instead of reading it.
-        use_mlock: Keep it from being swapped out.
-        max_sequences: Sequences in the context at once.
-        rope_freq_base: 0 takes the model's.
-        rope_freq_scale: 0 takes the model's.
-        tensor_split: Shares of the GPUs.
-    """
-
-    n_ctx: int | None = None
-    n_batch: int = 512
-    n_ubatch: int = 512
-    n_threads: int | None = None
-    n_threads_batch: int | None = None
-    n_gpu_layers: int = 0
-    kv_type: KVType = "f16"
-    offload_kqv: bool = True
-    flash_attn: bool | None = None
-    use_mmap: bool = True
-    use_mlock: bool = False
-    max_sequences: int = 4
-    rope_freq_base: float = 0.0
-    rope_freq_scale: float = 0.0
-    tensor_split: tuple[float, ...] = ()
-
-
-DEFAULT_N_CTX = 8192
 
 
 class LlamaCpp:
@@ -99,14 +52,14 @@ class LlamaCpp:
         self._model: Any = None
         self._context: Any = None
         self._embedding: EmbeddingContext | None = None
-        with _log.collecting() as lines:
+        with log.collecting() as lines:
             self._model = _load_model(path, options, lines)
             self._vocab = c.llama_model_get_vocab(self._model)
             self._abort_flag = ctypes.create_string_buffer(2)
             self._context = _open_context(self._model, options, self._abort_flag, lines)
         self._memory = c.llama_get_memory(self._context)
         self._info = _model_info(path, options, self._model, self._context)
-        self._batch = _BatchArrays(self._info.n_batch)
+        self._batch = BatchArrays(self._info.n_batch)
         self._pieces: dict[int, bytes] = {}
 
     @property
@@ -140,7 +93,7 @@ class LlamaCpp:
         if status == 2:
             raise DecodeAborted
         raise BackendError(
-            f"llama_decode failed with status {status}: {_log.last()}",
+            f"llama_decode failed with status {status}: {log.last()}",
             hint="load the model with a smaller n_ctx or fewer n_gpu_layers",
             status=status,
         )
@@ -235,83 +188,6 @@ class LlamaCpp:
             size = -count
 
 
-class _BatchArrays:
-    """The arrays of a ``llama_batch``, kept from decode to decode."""
-
-    def __init__(self, n_batch: int) -> None:
-        self._tokens = np.zeros(n_batch, dtype=np.int32)
-        self._positions = np.zeros(n_batch, dtype=np.int32)
-        self._num_ids = np.ones(n_batch, dtype=np.int32)
-        self._ids = np.zeros(n_batch, dtype=np.int32)
-        first = self._ids.ctypes.data
-        self._id_pointers = first + 4 * np.arange(n_batch, dtype=np.uintp)
-        self._outputs = np.zeros(n_batch, dtype=np.int8)
-        self._range = np.arange(n_batch, dtype=np.int32)
-        fields = {entry[0]: entry[1] for entry in c.llama_batch._fields_}
-        self._struct = c.llama_batch(
-            n_tokens=0,
-            token=_pointer(self._tokens, fields["token"]),
-            embd=None,
-            pos=_pointer(self._positions, fields["pos"]),
-            n_seq_id=_pointer(self._num_ids, fields["n_seq_id"]),
-            seq_id=_pointer(self._id_pointers, fields["seq_id"]),
-            logits=_pointer(self._outputs, fields["logits"]),
-        )
-
-    def fill(self, slices: Sequence[Slice]) -> Any:
-        """The ``llama_batch`` of these slices."""
-        row = 0
-        for piece in slices:
-            end = row + len(piece.token_ids)
-            self._tokens[row:end] = piece.token_ids
-            self._positions[row:end] = self._range[: end - row] + piece.position
-            self._ids[row:end] = piece.sequence_id
-            self._outputs[row:end] = 0
-            self._outputs[end - piece.num_outputs : end] = 1
-            row = end
-        self._struct.n_tokens = row
-        return self._struct
-
-
-def _pointer(array: np.ndarray[Any, Any], kind: Any) -> Any:
-    return ctypes.cast(array.ctypes.data, kind)
-
-
-class _Log:
-    """Takes llama.cpp's log: silent, but for the last lines that an error message needs."""
-
-    def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=50)
-        self._installed = False
-        self._callback = c.llama_log_callback(self._take)
-
-    @contextlib.contextmanager
-    def collecting(self) -> Any:
-        """The lines that come meanwhile."""
-        if not self._installed:
-            c.llama_log_set(self._callback, ctypes.c_void_p(0))
-            c.llama_backend_init()
-            self._installed = True
-        self._lines.clear()
-        yield self._lines
-
-    def last(self) -> str:
-        """The last line that says something went wrong."""
-        words = ("error", "fail", "invalid", "unable", "not ")
-        wrong = [line for line in self._lines if any(word in line.lower() for word in words)]
-        return (wrong or list(self._lines) or ["no reason was given"])[-1]
-
-    def _take(self, level: int, text: bytes, _: Any) -> None:
-        line = text.decode("utf-8", errors="replace").rstrip()
-        if line and level != 1:
-            self._lines.append(line)
-        if os.environ.get("SUS_LOCAL_DEBUG") == "1" and line:
-            print(line, file=sys.stderr)
-
-
-_log = _Log()
-
-
 def check_file(path: Path) -> None:
     """Refuse early what is no GGUF.
 
@@ -349,7 +225,7 @@ def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
     model = c.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         raise ModelLoadError(
-            f"llama.cpp could not load {path}: {_log.last()}",
+            f"llama.cpp could not load {path}: {log.last()}",
             hint="sus-local models verify tells whether the file is whole",
             path=str(path),
             log=list(lines),
@@ -377,7 +253,7 @@ def _open_context(
     params.n_outputs_max = num_outputs(options.max_sequences)
     params.n_threads = options.n_threads or default_threads(int(c.llama_model_size(model)))
     params.n_threads_batch = options.n_threads_batch or params.n_threads
-    params.type_k = params.type_v = _KV_TYPES[options.kv_type][0]
+    params.type_k = params.type_v = KV_TYPES[options.kv_type][0]
     params.offload_kqv = options.offload_kqv
     params.flash_attn_type = -1 if options.flash_attn is None else int(options.flash_attn)
     params.rope_freq_base = options.rope_freq_base
@@ -392,7 +268,7 @@ def _open_context(
     if not context:
         c.llama_model_free(model)
         raise ModelLoadError(
-            f"llama.cpp could not make a context of {params.n_ctx} tokens: {_log.last()}",
+            f"llama.cpp could not make a context of {params.n_ctx} tokens: {log.last()}",
             hint="try a smaller n_ctx, or kv_type='q8_0'",
             n_ctx=params.n_ctx,
             log=list(lines),
@@ -400,33 +276,8 @@ def _open_context(
     return context
 
 
-def num_outputs(max_sequences: int) -> int:
-    """The most tokens of a batch that may have logits."""
-    return max(_MIN_OUTPUTS, max_sequences + 1)
-
-
 def _c_library() -> ctypes.CDLL:
     return ctypes.CDLL("msvcrt") if sys.platform == "win32" else ctypes.CDLL(None)
-
-
-_BYTES_WORTH_A_THREAD = 32 << 20
-
-
-def default_threads(num_weight_bytes: int) -> int:
-    """Threads for a model: the physical cores, fewer for one so small that they would mostly wait.
-
-    Threads meet after each of some hundred operations a token; with a few kilobytes of weights
-    between two meetings they cost more than they bring, and on a busy machine very much more.
-    """
-    return max(1, min(num_physical_cores(), num_weight_bytes // _BYTES_WORTH_A_THREAD))
-
-
-def num_physical_cores() -> int:
-    """Cores to compute on: the physical ones that this process may use."""
-    import psutil
-
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(psutil.cpu_count(logical=False) or allowed or 1, allowed or 1))
 
 
 def _metadata(model: Any) -> dict[str, str]:
@@ -459,7 +310,7 @@ def _model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> M
         max_sequence_id=options.max_sequences,
         eos=int(c.llama_vocab_eos(vocab)),
         end_token_ids=frozenset(ends),
-        num_kv_bytes_per_token=int(values * _KV_TYPES[options.kv_type][1]),
+        num_kv_bytes_per_token=int(values * KV_TYPES[options.kv_type][1]),
         metadata=metadata,
     )
 

@@ -10,7 +10,7 @@ from sus_local.errors import RequestError
 
 if TYPE_CHECKING:
     from sus_local.cli.chat.dialogue import Dialogue
-    from sus_local.conversation import Turn
+    from sus_local.turn import Turn
 
 KEYS = (
     ("Enter", "send; a line that ends in \\ goes on"),

@@ -14,7 +14,7 @@ from sus_local.cli.text import t
 from sus_local.errors import SusLocalError, from_os_error
 
 if TYPE_CHECKING:
-    from sus_local.conversation import Turn
+    from sus_local.turn import Turn
 
 NEARLY_FULL = 0.75
 """The share of the context above which the user is warned that turns will leave it."""
@@ -117,7 +117,7 @@ class Dialogue:
         context = self.session.conversation.context
         share = context.num_tokens / context.n_ctx
         line = figures(turn.usage, turn.timings, finish_reason=turn.finish_reason)
-        full = t("context {percent:.0f}% of {n_ctx}", percent=100 * share, n_ctx=context.n_ctx)
+        full = t("context {percent:.0f}%", percent=100 * share)
         self.ui.say(f"{line} · {full}")
         gone = turn.num_dropped_turns - exchange.num_dropped_before
         if gone > 0:

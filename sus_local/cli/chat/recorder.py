@@ -11,8 +11,8 @@ from sus_local.errors import HistoryError
 from sus_local.history import History, SavedTurn
 
 if TYPE_CHECKING:
-    from sus_local.conversation import Turn
     from sus_local.results import Piece
+    from sus_local.turn import Turn
 
 SAVE_SECONDS = 0.5
 """How often an answer that streams is saved: what a killed process loses at most."""

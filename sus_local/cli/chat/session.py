@@ -16,11 +16,12 @@ from sus_local.errors import HistoryError, RequestError, SusLocalError
 from sus_local.history import History, SavedConversation, SavedTurn
 
 if TYPE_CHECKING:
-    from sus_local.conversation import Conversation, Turn
+    from sus_local.conversation import Conversation
     from sus_local.llm import LLM
     from sus_local.results import Piece
     from sus_local.sampling import SamplingParams
     from sus_local.stream import Stream
+    from sus_local.turn import Turn
 
 
 class Session:
@@ -140,8 +141,8 @@ class Session:
 
     def _turn(self, saved: SavedTurn) -> Turn:
         """A saved turn as this model's; tokens of another model are not its own."""
-        from sus_local.conversation import Turn
         from sus_local.results import Timings, Usage
+        from sus_local.turn import Turn
 
         own = saved.fingerprint == self.llm.fingerprint
         prompt, answer = (saved.prompt_token_ids, saved.token_ids) if own else ((), ())

@@ -13,7 +13,7 @@ from sus_local.errors import RequestError, SamplingError, from_os_error
 if TYPE_CHECKING:
     from sus_local.cli.chat.dialogue import Dialogue
     from sus_local.cli.chat.session import Exchange
-    from sus_local.conversation import Turn
+    from sus_local.turn import Turn
 
 LARGEST_FILE_BYTES = 4 << 20
 

@@ -1,0 +1,87 @@
+"""llama.cpp's knobs for a model, and what they are where nobody turns them.
+
+>>> LoadOptions().kv_type, default_threads(4 << 20)
+('f16', 1)
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+KVType = Literal["f16", "q8_0", "q4_0"]
+
+KV_TYPES: dict[str, tuple[int, float]] = {
+    "f16": (1, 2.0),
+    "q8_0": (8, 34 / 32),
+    "q4_0": (2, 18 / 32),
+}
+"""ggml's number of a KV type, and bytes a value."""
+
+DEFAULT_N_CTX = 8192
+"""Cells of the KV cache where none are asked for and the model was trained for as many."""
+
+_MIN_OUTPUTS = 32
+_BYTES_WORTH_A_THREAD = 32 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """llama.cpp's knobs, under its own names.
+
+    Attributes:
+        n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
+        n_batch: The most tokens in one decode.
+        n_ubatch: The most that the compute graph takes at once.
+        n_threads: None: the physical cores.
+        n_threads_batch: For prefill; None: as ``n_threads``.
+        n_gpu_layers: Layers on GPUs.
+        kv_type: Of both K and V.
+        offload_kqv: Keep the KV cache on the GPU.
+        flash_attn: None lets llama.cpp choose.
+        use_mmap: Map the file instead of reading it.
+        use_mlock: Keep it from being swapped out.
+        max_sequences: Sequences in the context at once.
+        rope_freq_base: 0 takes the model's.
+        rope_freq_scale: 0 takes the model's.
+        tensor_split: Shares of the GPUs.
+    """
+
+    n_ctx: int | None = None
+    n_batch: int = 512
+    n_ubatch: int = 512
+    n_threads: int | None = None
+    n_threads_batch: int | None = None
+    n_gpu_layers: int = 0
+    kv_type: KVType = "f16"
+    offload_kqv: bool = True
+    flash_attn: bool | None = None
+    use_mmap: bool = True
+    use_mlock: bool = False
+    max_sequences: int = 4
+    rope_freq_base: float = 0.0
+    rope_freq_scale: float = 0.0
+    tensor_split: tuple[float, ...] = ()
+
+
+def default_threads(num_weight_bytes: int) -> int:
+    """Threads for a model: the physical cores, fewer for one so small that they would mostly wait.
+
+    Threads meet after each of some hundred operations a token; with a few kilobytes of weights
+    between two meetings they cost more than they bring, and on a busy machine very much more.
+    """
+    return max(1, min(num_physical_cores(), num_weight_bytes // _BYTES_WORTH_A_THREAD))
+
+
+def num_physical_cores() -> int:
+    """Cores to compute on: the physical ones that this process may use."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(psutil.cpu_count(logical=False) or allowed or 1, allowed or 1))
+
+
+def num_outputs(max_sequences: int) -> int:
+    """The most tokens of a batch that may have logits."""
+    return max(_MIN_OUTPUTS, max_sequences + 1)

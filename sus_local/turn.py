@@ -1,0 +1,51 @@
+"""What a conversation is made of: frozen turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sus_local.results import FinishReason, Timings, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the user said and what the model answered.
+
+    Attributes:
+        id: Unique in its conversation.
+        parent: Id of the turn before it; None for a first one.
+        user: The user's text.
+        prompt_token_ids: The prompt of this turn alone, as it was encoded.
+        token_ids: The answer's tokens, with the end token if the model wrote it.
+        text: The answer.
+        finish_reason: How it ended.
+        num_dropped_turns: Oldest turns of the branch that the model no longer saw.
+        usage: Counts of tokens.
+        timings: Seconds.
+    """
+
+    id: int
+    parent: int | None
+    user: str
+    prompt_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    text: str
+    finish_reason: FinishReason = "stop"
+    num_dropped_turns: int = 0
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextState:
+    """How full the context is.
+
+    Attributes:
+        num_tokens: Of the active branch, as the model sees it.
+        n_ctx: What the context holds.
+        num_dropped_turns: Oldest turns that left it.
+    """
+
+    num_tokens: int
+    n_ctx: int
+    num_dropped_turns: int
