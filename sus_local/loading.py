@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,7 @@ def load(
     kv_ram_bytes: int = DEFAULT_KV_RAM_BYTES,
     kv_disk_bytes: int = DEFAULT_KV_DISK_BYTES,
     kv_dir: Path | str | None = None,
+    rpc: Sequence[str] = (),
     **options: Any,
 ) -> LLM:
     """Load a model.
@@ -42,6 +44,7 @@ def load(
         kv_ram_bytes: Budget of the prompt cache in RAM.
         kv_disk_bytes: Its budget on disk; 0 keeps nothing there.
         kv_dir: Where on disk; None takes the user's cache folder.
+        rpc: ``"host:port"`` of llama.cpp RPC servers whose devices help to hold the model.
         options: llama.cpp's other knobs, see :class:`sus_local.backend.options.LoadOptions`.
 
     Raises:
@@ -49,6 +52,7 @@ def load(
         InvalidModelError: Not a GGUF of the LLaMA architecture.
         MemoryPlanError: It does not fit.
         ModelLoadError: llama.cpp refused it.
+        BackendError: An RPC server does not answer, or llama.cpp was built without RPC.
 
     A typical use::
 
@@ -56,11 +60,14 @@ def load(
             print(llm.generate([{"role": "user", "content": "hi"}]).text)
     """
     from sus_local import models, paths
+    from sus_local.backend.ggml_devices import add_rpc_servers
     from sus_local.backend.llama_cpp import LlamaCpp, check_file
     from sus_local.backend.options import LoadOptions
 
     path = models.resolve(model)
     check_file(path)
+    if rpc:
+        add_rpc_servers(rpc)
     knobs = LoadOptions(
         n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
     )
