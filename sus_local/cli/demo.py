@@ -16,13 +16,21 @@ QUESTIONS = ("hi", "What is the capital of China?")
 
 
 @click.command()
+@click.option("--chat", "go_on", is_flag=True, help="Then go on by hand.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the conversation.")
-def demo(as_json: bool) -> None:
+def demo(go_on: bool, as_json: bool) -> None:
     """Hold the conversation of SUS-Chat's README with the tiny bundled model.
 
     The first time, its checkpoint is converted to GGUF; that takes about a second. Nothing is
     downloaded.
     """
+    if go_on and as_json:
+        raise click.UsageError("--chat and --json exclude each other")
+    if go_on:
+        from sus_local.cli.chat.start import Start
+
+        Start(model="demo", sampling={"temperature": 0}, first_lines=QUESTIONS).run()
+        return
     import sus_local
     from sus_local.sampling import SamplingParams
 

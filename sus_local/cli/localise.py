@@ -35,5 +35,5 @@ def _language_option() -> click.Option:
         ["--lang"],
         type=click.Choice(text.LANGUAGES),
         expose_value=False,
-        help=t("Language of the texts, en or zh; that of the locale by default."),
+        help=t("Language of the texts; by default that of the locale."),
     )

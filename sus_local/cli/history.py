@@ -1,0 +1,186 @@
+"""``sus-local history``: what was said, found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sus_local.cli.text import t
+
+if TYPE_CHECKING:
+    from sus_local.history import History, SavedConversation
+
+_json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+
+
+@click.group()
+def history() -> None:
+    """Find, show, export and remove conversations."""
+
+
+def _open() -> History:
+    from sus_local import paths
+    from sus_local.history import History
+
+    return History(paths.history_path())
+
+
+@history.command("list")
+@click.option("-n", "--limit", type=int, default=-1, help="At most so many.")
+@_json
+def list_(limit: int, as_json: bool) -> None:
+    """List the conversations, the one changed last first."""
+    from sus_local.cli.listing import conversation_lines
+    from sus_local.cli.output import emit_json, note
+
+    with _open() as opened:
+        rows = opened.conversations(limit=limit)
+    if as_json:
+        emit_json([_summary(row) for row in rows])
+    elif not rows:
+        note(t("No conversation is saved yet."))
+    for line in () if as_json else conversation_lines(rows):
+        print(line)
+
+
+def _summary(row: SavedConversation) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "title": row.title,
+        "model": row.model,
+        "turns": row.num_turns,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "first": row.first,
+    }
+
+
+@history.command()
+@click.argument("number", type=int)
+@_json
+def show(number: int, as_json: bool) -> None:
+    """Show conversation NUMBER: the branch in use, or with --json all of it."""
+    from sus_local.cli import transcript
+    from sus_local.cli.output import emit_json
+
+    with _open() as opened:
+        row, turns = opened.conversation(number), opened.turns(number)
+    if as_json:
+        emit_json(transcript.to_value(row, turns))
+    else:
+        print(transcript.to_markdown(row, transcript.branch(turns, row.active)), end="")
+
+
+@history.command()
+@click.argument("words", nargs=-1, required=True)
+@click.option("-n", "--limit", type=int, default=20, show_default=True, help="At most so many.")
+@_json
+def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Find turns that contain all WORDS, anywhere and in any language."""
+    from dataclasses import asdict
+
+    from sus_local.cli.listing import hit_lines
+    from sus_local.cli.output import emit_json, note
+
+    with _open() as opened:
+        hits = opened.search(" ".join(words), limit=limit)
+    if as_json:
+        emit_json([asdict(hit) for hit in hits])
+    elif not hits:
+        note(t("Nothing found."))
+    for line in () if as_json else hit_lines(hits):
+        print(line)
+
+
+@history.command()
+@click.argument("numbers", type=int, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every conversation.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file instead of stdout.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "md"]),
+    help="json can be imported again; by default as the output's name ends, else json.",
+)
+def export(
+    numbers: tuple[int, ...], everything: bool, output: Path | None, form: str | None
+) -> None:
+    """Write conversations NUMBERS to a file or to standard output."""
+    if bool(numbers) == everything:
+        raise click.UsageError(t("give the numbers of conversations, or --all"))
+    from sus_local.errors import from_os_error
+
+    with _open() as opened:
+        chosen = [row.id for row in opened.conversations()] if everything else list(numbers)
+        form = form or ("md" if output is not None and output.suffix == ".md" else "json")
+        text = _exported(opened, chosen, form)
+    if output is None:
+        print(text, end="")
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise from_os_error(error, doing="writing", path=output) from error
+
+
+def _exported(opened: History, numbers: list[int], form: str) -> str:
+    import json
+
+    from sus_local.cli import transcript
+
+    pairs = [(opened.conversation(number), opened.turns(number)) for number in numbers]
+    if form == "md":
+        return "\n".join(
+            transcript.to_markdown(row, transcript.branch(turns, row.active))
+            for row, turns in pairs
+        )
+    values = [transcript.to_value(row, turns) for row, turns in pairs]
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+
+
+@history.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_json
+def import_(file: Path, as_json: bool) -> None:
+    """Read conversations from FILE: a JSON export, what /save wrote, or a list of messages."""
+    from sus_local.cli import transcript
+    from sus_local.cli.output import emit_json, note
+    from sus_local.errors import HistoryError, from_os_error
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise HistoryError(f"{file} is not text", path=str(file)) from error
+    except OSError as error:
+        raise from_os_error(error, doing="reading", path=file) from error
+    found = transcript.from_text(text, name=file.name)
+    with _open() as opened:
+        numbers = [transcript.store(opened, row, turns) for row, turns in found]
+    if as_json:
+        emit_json({"imported": numbers})
+    else:
+        note(t("imported as {numbers}", numbers=", ".join(map(str, numbers))))
+
+
+@history.command()
+@click.argument("numbers", type=int, nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@_json
+def rm(numbers: tuple[int, ...], yes: bool, as_json: bool) -> None:
+    """Remove conversations NUMBERS, after asking."""
+    from sus_local.cli.ask import confirm
+    from sus_local.cli.output import emit_json, note
+
+    with _open() as opened:
+        rows = [opened.conversation(number) for number in numbers]
+        names = ", ".join(f"{row.id} {row.title or row.first!r}" for row in rows)
+        if not yes:
+            confirm(t("Remove {names}?", names=names))
+        for row in rows:
+            opened.remove(row.id)
+    if as_json:
+        emit_json({"removed": [row.id for row in rows]})
+    else:
+        note(t("Removed: {count}", count=len(rows)))
