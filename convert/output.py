@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from sus_local.convert.journal import Journal, OutputLock
 from sus_local.convert.writer import Layout, Place, part_name
-from sus_local.errors import CheckpointError, VerificationError
+from sus_local.errors import NonFiniteError, VerificationError
 from sus_local.models import read_manifest
 
 _READ_BYTES = 1 << 20
@@ -72,7 +72,7 @@ class Output:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._stack.close()
-        if kind is not None and issubclass(kind, CheckpointError):
+        if kind is not None and issubclass(kind, NonFiniteError):
             # The same checkpoint would fail again: what is there is of no use.
             for path in (*self.partial, self.journal.path):
                 path.unlink(missing_ok=True)
