@@ -10,6 +10,7 @@ import hashlib
 import json
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,6 +65,7 @@ class HubServer:
         self.faults = Faults()
         self.requests: list[Request] = []
         self.num_sent: dict[str, int] = defaultdict(int)
+        self.on_sent: Callable[[str], None] = lambda name: None
         self.files = {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file()}
         self._server = _Server(("127.0.0.1", 0), _Answer)
         self._server.hub = self
@@ -254,6 +256,7 @@ class _Answer(BaseHTTPRequestHandler):
                 piece = body[place : min(place + _PIECE_BYTES, limit)]
                 self.wfile.write(piece)
                 self.hub.num_sent[name] += len(piece)
+                self.hub.on_sent(name)
         except OSError:
             self.close_connection = True
         if limit < len(body):

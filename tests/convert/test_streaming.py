@@ -1,0 +1,258 @@
+"""The whole way, as a user goes it: ``sus-local convert org/name`` in a process of its own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .checkpoints import write_checkpoint
+from .hub_client import environment
+from .hub_server import HubServer
+
+pytestmark = pytest.mark.model
+
+NAME = "tiny/llama"
+SHARDS = [f"model-0000{i}-of-00004.safetensors" for i in (1, 2, 3, 4)]
+TYPES = ("Q4_K_M", "Q8_0")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    return write_checkpoint(folder, num_layers=4, hidden=256, ffn=768, num_shards=4)
+
+
+@pytest.fixture
+def server(checkpoint: Path) -> Iterator[HubServer]:
+    with HubServer(checkpoint) as server:
+        yield server
+
+
+class User:
+    """Runs the command with a home and an output folder of its own."""
+
+    def __init__(self, server: HubServer, place: Path) -> None:
+        self.server, self.home, self.out = server, place / "home", place / "out"
+
+    def start(self, source: str = NAME, *options: str, **variables: str) -> subprocess.Popen[str]:
+        types = [word for name in TYPES for word in ("-q", name)]
+        command = [sys.executable, "-m", "sus_local", "convert", source, *types, "--json"]
+        return subprocess.Popen(
+            [*command, "-o", str(self.out), *options],
+            env=environment(self.server.endpoint, self.home, **variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def convert(self, source: str = NAME, *options: str, **variables: str) -> dict[str, Any]:
+        status, told = self.attempt(source, *options, **variables)
+        assert status == 0, told
+        return told
+
+    def attempt(
+        self, source: str = NAME, *options: str, **variables: str
+    ) -> tuple[int, dict[str, Any]]:
+        process = self.start(source, *options, **variables)
+        told, complaints = process.communicate(timeout=120)
+        assert told, complaints
+        return process.returncode, json.loads(told)
+
+    def held_bytes(self) -> int:
+        folders = (self.home, self.out)
+        files = [p for folder in folders if folder.exists() for p in folder.rglob("*")]
+        return sum(_size(p) for p in files)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
+    except OSError:
+        return 0
+
+
+@pytest.fixture
+def user(server: HubServer, tmp_path: Path) -> User:
+    return User(server, tmp_path)
+
+
+def hashes(told: dict[str, Any]) -> list[str]:
+    return [output["sha256"] for output in told["outputs"]]
+
+
+def tensors(told: dict[str, Any]) -> list[list[tuple[str, str, str]]]:
+    manifests = [json.loads(Path(o["path"] + ".json").read_text()) for o in told["outputs"]]
+    return [[(t["name"], t["type"], t["sha256"]) for t in m["tensors"]] for m in manifests]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    with HubServer(checkpoint) as server:
+        return hashes(User(server, tmp_path_factory.mktemp("calm")).convert())
+
+
+def test_stream_makes_the_tensors_that_a_folder_makes(
+    server: HubServer, user: User, checkpoint: Path, tmp_path: Path
+) -> None:
+    streamed = user.convert()
+    local = User(server, tmp_path / "local").convert(str(checkpoint))
+    assert tensors(streamed) == tensors(local)
+    assert streamed["revision"] == server.commit
+    assert local["revision"] is None
+
+
+def test_source_is_read_once_for_all_types(server: HubServer, user: User) -> None:
+    user.convert()
+    for name in SHARDS:
+        size = len(server.files[name])
+        assert server.fetched(name) == [(0, 1 << 16), (0, size)]
+
+
+def test_disk_holds_the_outputs_and_two_shards_at_most(server: HubServer, user: User) -> None:
+    peak = 0
+
+    def measure(name: str) -> None:
+        nonlocal peak
+        peak = max(peak, user.held_bytes())
+
+    server.on_sent = measure
+    told = user.convert()
+    sizes = [len(server.files[name]) for name in SHARDS]
+    small = sum(len(c) for name, c in server.files.items() if name not in SHARDS)
+    outputs = sum(output["bytes"] for output in told["outputs"])
+    two = max(a + b for a, b in itertools.pairwise(sizes))
+    slack = small + (1 << 16)
+    assert peak <= outputs + two + slack
+    assert user.held_bytes() <= outputs + slack + 2 * (1 << 16)
+
+
+def test_dry_run_reads_headers_alone(server: HubServer, user: User) -> None:
+    told = user.convert(NAME, "--dry-run")
+    sizes = [len(server.files[name]) for name in SHARDS]
+    two = max(a + b for a, b in itertools.pairwise(sizes))
+    assert told["peak_disk_bytes"] == sum(o["bytes"] for o in told["outputs"]) + two
+    assert told["fits"] is True
+    for name in SHARDS:
+        assert server.fetched(name) == [(0, 1 << 16)]
+    assert not user.out.exists()
+
+
+def test_kept_source_serves_the_next_conversion_offline(
+    server: HubServer, user: User, uninterrupted: list[str], tmp_path: Path
+) -> None:
+    assert hashes(user.convert(NAME, "--keep-source")) == uninterrupted
+    server.faults.refusal = (500, "")
+    user.out = tmp_path / "again"
+    assert hashes(user.convert(NAME, HF_HUB_OFFLINE="1")) == uninterrupted
+
+
+def test_connection_that_breaks_again_and_again(
+    server: HubServer, user: User, uninterrupted: list[str]
+) -> None:
+    for name in SHARDS:
+        server.faults.drops[name] = [1 << 20, 1 << 17]
+    assert hashes(user.convert()) == uninterrupted
+
+
+def test_refusals_are_one_line_for_programs(server: HubServer, user: User) -> None:
+    server.faults.refusal = (403, "GatedRepo")
+    status, told = user.attempt()
+    assert status == 1
+    assert told["error"]["type"] == "GatedRepositoryError"
+    assert "hf auth login" in told["error"]["hint"]
+    assert not user.out.exists()
+
+
+def test_offline_without_a_copy(user: User) -> None:
+    status, told = user.attempt(HF_HUB_OFFLINE="1")
+    assert (status, told["error"]["type"]) == (1, "OfflineError")
+
+
+def test_killed_conversion_does_not_fetch_finished_shards_again(
+    server: HubServer, user: User, uninterrupted: list[str]
+) -> None:
+    hold = server.faults.holds[SHARDS[2]] = threading.Event()
+    process = user.start()
+    # The third is fetched only when the first is done with.
+    while len(server.fetched(SHARDS[2])) < 2:
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    hold.set()
+    asked = len(server.requests)
+    assert hashes(user.convert()) == uninterrupted
+    later = [r.file for r in server.requests[asked:] if r.range and r.range != (0, 1 << 16)]
+    assert later == [SHARDS[2], SHARDS[3]]
+
+
+def test_killed_conversion_goes_on_in_the_middle_of_a_shard(
+    server: HubServer, user: User, uninterrupted: list[str]
+) -> None:
+    hold = threading.Event()
+
+    def stall(name: str) -> None:
+        if name == SHARDS[0] and server.num_sent[name] >= 1 << 19:
+            hold.wait(timeout=60)
+
+    server.on_sent = stall
+    process = user.start()
+    partial = user.home / "sus" / "convert" / "tiny--llama" / server.commit / f"{SHARDS[0]}.part"
+    while _size(partial) < 1 << 17:
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    kept = partial.stat().st_size
+    hold.set()
+    asked = len(server.requests)
+    assert hashes(user.convert()) == uninterrupted
+    starts = [r.range[0] for r in server.requests[asked:] if r.file == SHARDS[0] and r.range]
+    assert kept in starts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_random_moments_change_nothing(
+    server: HubServer, user: User, uninterrupted: list[str], seed: int
+) -> None:
+    moments = random.Random(seed)
+    for _ in range(6):
+        process = user.start()
+        try:
+            process.communicate(timeout=moments.uniform(0.3, 3.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+    told = user.convert()
+    assert hashes(told) == uninterrupted
+    assert sorted(p.suffix for p in user.out.iterdir()) == [".gguf", ".gguf", ".json", ".json"]
+
+
+def test_checkpoint_that_changes_between_attempts_starts_anew(
+    server: HubServer, user: User, checkpoint: Path, tmp_path: Path
+) -> None:
+    hold = server.faults.holds[SHARDS[2]] = threading.Event()
+    process = user.start()
+    while len(server.fetched(SHARDS[2])) < 2:
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    hold.set()
+    other = write_checkpoint(
+        tmp_path / "other", num_layers=4, hidden=256, ffn=768, num_shards=4, seed=1
+    )
+    with HubServer(other) as changed:
+        changed.commit = "f" * 40
+        user.server = changed
+        after = user.convert()
+        fresh = User(changed, tmp_path / "fresh").convert()
+    assert hashes(after) == hashes(fresh)
