@@ -17,7 +17,6 @@ ended, so that a history encodes to the tokens that are in the KV cache.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -219,7 +218,6 @@ class StopText:
         self._lines = tuple(lines)
         self._held = ""
         self._line_start = True
-        self._find = _finder(self._stop, self._lines)
         self.stopped = False
 
     def feed(self, text: str) -> str:
@@ -242,12 +240,14 @@ class StopText:
         return "" if self.stopped else held
 
     def _match(self, pending: str) -> int | None:
-        if self._find is None:
-            return None
-        for match in self._find.finditer(pending):
-            if match.lastgroup != "first" or (match.start() == 0 and self._line_start):
-                return match.start()
-        return None
+        """Where the end that is complete first begins, so that no chunking changes the answer."""
+        ends = [(at + len(text), at) for text in self._stop if (at := pending.find(text)) >= 0]
+        for line in self._lines:
+            if self._line_start and pending.startswith(line):
+                ends.append((len(line), 0))
+            elif (at := pending.find("\n" + line)) >= 0:
+                ends.append((at + 1 + len(line), len(pending[:at].rstrip("\n"))))
+        return min(ends)[1] if ends else None
 
     def _undecided(self, pending: str) -> int:
         """How many characters at the end of ``pending`` may still become an end."""
@@ -259,15 +259,6 @@ class StopText:
             if newlines or (not head and self._line_start):
                 longest = max(longest, overlap + newlines)
         return longest
-
-
-def _finder(stop: tuple[str, ...], lines: tuple[str, ...]) -> re.Pattern[str] | None:
-    """One pattern for all ends; the group ``first`` is a line at the very start of the text."""
-    parts = [f"(?:{'|'.join(map(re.escape, stop))})"] if stop else []
-    if lines:
-        names = "|".join(map(re.escape, lines))
-        parts += [rf"\n+(?:{names})", rf"(?P<first>\A(?:{names}))"]
-    return re.compile("|".join(parts)) if parts else None
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -6,10 +6,16 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)
-def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def isolated_home(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A home of its own for each test: nothing reaches the user's folders or the network."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("SUS_LOCAL_HOME", str(home))
