@@ -1,0 +1,381 @@
+"""Whole conversions: what comes out, what survives, what is refused."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sus_local import checksums, models
+from sus_local.convert import Event, Planned, Progress, Resumed, convert, plan
+from sus_local.convert.output import Output
+from sus_local.errors import (
+    ConvertError,
+    DiskFullError,
+    ImatrixError,
+    NonFiniteError,
+    OutputHeldError,
+    PermissionDeniedError,
+    SourceNotFoundError,
+    StorageError,
+    UnsupportedModelError,
+    VerificationError,
+)
+
+from .checkpoints import random_tensors, tensor_shapes, write_checkpoint, write_weights
+from .reference import read_tensors
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_checkpoint(tmp_path / "tiny", num_shards=3, hidden=256, ffn=512, num_layers=4)
+
+
+def leftovers(path: Path) -> set[str]:
+    return {each.name for each in path.iterdir()} if path.is_dir() else set()
+
+
+def test_several_types_come_out_of_one_pass_equal_to_single_ones(
+    folder: Path, tmp_path: Path
+) -> None:
+    both = convert(str(folder), types=["Q4_K_M", "Q8_0"], output=tmp_path / "both")
+    for made in both.outputs:
+        alone = convert(str(folder), types=[made.type], output=tmp_path / made.type)
+        assert alone.outputs[0].sha256 == made.sha256
+        assert hashlib.sha256(made.path.read_bytes()).hexdigest() == made.sha256
+        assert made.path.stat().st_size == made.bytes
+        assert len(read_tensors(made.path)) == made.tensors
+    names = {"tiny-q4_k_m.gguf", "tiny-q8_0.gguf"}
+    assert leftovers(tmp_path / "both") == names | {f"{name}.json" for name in names}
+
+
+def test_the_number_of_threads_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    digests = {
+        convert(str(folder), types=["Q4_K_M"], output=tmp_path / f"{n}.gguf", threads=n)
+        .outputs[0]
+        .sha256
+        for n in (1, 2, 7)
+    }
+    assert len(digests) == 1
+
+
+def test_without_output_it_goes_to_the_store_and_is_found_there(folder: Path) -> None:
+    report = convert(str(folder), types=["q8_0"])
+    (stored,) = models.find_models("tiny:q8_0", models.list_models())
+    assert stored.path == report.outputs[0].path
+    assert stored.manifest["type"] == "Q8_0"
+
+
+def test_the_manifest_tells_shards_tensors_and_options(folder: Path, tmp_path: Path) -> None:
+    convert(str(folder), types=["Q4_0"], output=tmp_path / "a.gguf", tensor_types=["ffn_down=Q8_0"])
+    manifest = json.loads((tmp_path / "a.gguf.json").read_text(encoding="utf-8"))
+    for shard in manifest["source"]["shards"]:
+        content = (folder / shard["name"]).read_bytes()
+        assert shard["sha256"] == hashlib.sha256(content).hexdigest()
+    content = (tmp_path / "a.gguf").read_bytes()
+    for tensor in manifest["tensors"]:
+        piece = content[tensor["offset"] : tensor["offset"] + tensor["bytes"]]
+        assert hashlib.sha256(piece).hexdigest() == tensor["sha256"]
+    assert manifest["options"]["tensor_types"] == ["ffn_down=Q8_0"]
+    assert "llama-cpp-python" in manifest["versions"]
+
+
+def test_verify_finds_a_changed_byte_and_names_the_tensor(folder: Path, tmp_path: Path) -> None:
+    path = convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf").outputs[0].path
+    checksums.verify(models.at_path(path))
+    manifest = models.read_manifest(path)
+    target = next(t for t in manifest["tensors"] if t["name"] == "blk.2.ffn_up.weight")
+    with path.open("r+b") as file:
+        file.seek(target["offset"] + 100)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(VerificationError, match=r"blk\.2\.ffn_up\.weight"):
+        checksums.verify(models.at_path(path))
+
+
+def test_split_files_hold_the_same_tensors(folder: Path, tmp_path: Path) -> None:
+    whole = convert(str(folder), types=["Q4_K_M"], output=tmp_path / "a.gguf").outputs[0]
+    split = convert(
+        str(folder), types=["Q4_K_M"], output=tmp_path / "b.gguf", split_size=400_000
+    ).outputs[0]
+    assert len(split.files) > 3
+    assert split.path.name == f"b-00001-of-{len(split.files):05d}.gguf"
+    merged: dict[str, Any] = {}
+    for path in split.files:
+        merged |= read_tensors(path)
+    assert merged == read_tensors(whole.path)
+    checksums.verify(models.at_path(split.path))
+
+
+def test_llama_cpp_loads_a_split_model(folder: Path, tmp_path: Path) -> None:
+    import llama_cpp
+
+    made = convert(
+        str(folder), types=["Q8_0"], output=tmp_path / "b.gguf", split_size=1_000_000
+    ).outputs[0]
+    model = llama_cpp.Llama(str(made.path), n_ctx=64, verbose=False)
+    model.eval([5, 6, 7])
+    assert model.n_tokens == 3
+    model.close()
+
+
+def test_events_tell_the_plan_first_and_every_byte(folder: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    convert(str(folder), types=["Q4_0"], output=tmp_path / "a.gguf", progress=events.append)
+    assert isinstance(events[0], Planned)
+    steps = [event for event in events if isinstance(event, Progress)]
+    for phase in ("convert", "verify"):
+        last = [step for step in steps if step.phase == phase][-1]
+        assert last.bytes == last.total_bytes > 0
+        assert last.seconds_left == 0
+    assert steps[-1].phase == "verify"
+
+
+def test_the_plan_is_what_comes_out(folder: Path, tmp_path: Path) -> None:
+    planned = plan(str(folder), types=["Q4_K_M", "F16"], output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    report = convert(str(folder), types=["Q4_K_M", "F16"], output=tmp_path / "out")
+    assert [made.bytes for made in report.outputs] == [made.bytes for made in planned.outputs]
+    assert [made.path for made in report.outputs] == [made.path for made in planned.outputs]
+    assert planned.fits
+    assert planned.peak_disk_bytes == sum(made.bytes for made in report.outputs)
+    assert planned.parameters == sum(
+        len(data) // 2 if kind == "F16" else len(data) // 4
+        for kind, data in read_tensors(report.outputs[1].path).values()
+    )
+
+
+def test_what_is_made_already_is_not_made_again(folder: Path, tmp_path: Path) -> None:
+    first = convert(str(folder), types=["Q4_0"], output=tmp_path / "out").outputs[0]
+    before = first.path.stat().st_mtime_ns
+    events: list[Event] = []
+    again = convert(
+        str(folder), types=["Q4_0", "Q8_0"], output=tmp_path / "out", progress=events.append
+    )
+    assert again.outputs[0] == first
+    assert first.path.stat().st_mtime_ns == before
+    assert Resumed(first.tensors) in events
+
+
+def test_other_weights_are_converted_anew(folder: Path, tmp_path: Path) -> None:
+    first = convert(str(folder), types=["Q4_0"], output=tmp_path / "a.gguf").outputs[0]
+    time.sleep(0.01)
+    write_checkpoint(folder, num_shards=3, hidden=256, ffn=512, num_layers=4, seed=1)
+    second = convert(str(folder), types=["Q4_0"], output=tmp_path / "a.gguf").outputs[0]
+    assert first.sha256 != second.sha256
+
+
+class StoppedError(Exception):
+    """Ends a conversion from within."""
+
+
+def stop_after(tensors: int) -> Any:
+    def tell(event: Event) -> None:
+        if isinstance(event, Progress) and event.phase == "convert" and event.tensors >= tensors:
+            raise StoppedError
+
+    return tell
+
+
+def test_goes_on_after_a_stop_and_ends_with_the_same_hash(folder: Path, tmp_path: Path) -> None:
+    whole = convert(str(folder), types=["Q4_K_M"], output=tmp_path / "whole.gguf").outputs[0]
+    target = tmp_path / "part" / "part.gguf"
+    for tensors in (1, 5, 9):
+        with pytest.raises(StoppedError):
+            convert(str(folder), types=["Q4_K_M"], output=target, progress=stop_after(tensors))
+        assert leftovers(target.parent) == {"part.gguf.partial", "part.gguf.journal"}
+    events: list[Event] = []
+    made = convert(str(folder), types=["Q4_K_M"], output=target, progress=events.append).outputs[0]
+    assert made.sha256 == whole.sha256
+    resumed = next(event for event in events if isinstance(event, Resumed))
+    assert resumed.tensors >= 15
+    assert leftovers(target.parent) == {"part.gguf", "part.gguf.json"}
+
+
+def test_a_damaged_partial_file_is_noticed_and_made_again(folder: Path, tmp_path: Path) -> None:
+    whole = convert(str(folder), types=["Q8_0"], output=tmp_path / "whole.gguf").outputs[0]
+    target = tmp_path / "part.gguf"
+    with pytest.raises(StoppedError):
+        convert(str(folder), types=["Q8_0"], output=target, progress=stop_after(8))
+    partial = tmp_path / "part.gguf.partial"
+    content = bytearray(partial.read_bytes())
+    content[len(content) // 4 :: 997] = bytes(len(content[len(content) // 4 :: 997]))
+    partial.write_bytes(content)
+    journal = tmp_path / "part.gguf.journal"
+    journal.write_text(journal.read_text() + '{"tensor": "blk.3.ffn_up.wei', encoding="utf-8")
+    made = convert(str(folder), types=["Q8_0"], output=target).outputs[0]
+    assert made.sha256 == whole.sha256
+
+
+COMMAND = (sys.executable, "-m", "sus_local", "convert")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
+def test_killed_at_random_moments_it_ends_with_the_same_hash(tmp_path: Path) -> None:
+    folder = write_checkpoint(
+        tmp_path / "in", num_shards=4, hidden=512, ffn=1024, num_layers=8, num_heads=8
+    )
+    types = ["-q", "Q4_K_M", "-q", "Q6_K"]
+    whole = convert(str(folder), types=["Q4_K_M", "Q6_K"], output=tmp_path / "whole")
+    target = tmp_path / "killed"
+    command = [*COMMAND, str(folder), *types, "-o", str(target), "--threads", "1"]
+    moments, kills = random.Random(5), 0
+    for _ in range(8):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=moments.uniform(0.3, 1.6))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert kills > 0
+    for expected in whole.outputs:
+        found = (target / expected.path.name.replace("whole", "in")).read_bytes()
+        assert hashlib.sha256(found).hexdigest() == expected.sha256
+    assert {name.rpartition(".")[2] for name in leftovers(target)} == {"gguf", "json"}
+
+
+def test_the_second_conversion_to_one_output_is_told_who_holds_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    told: list[OutputHeldError] = []
+
+    def second(event: Event) -> None:
+        if isinstance(event, Progress) and not told:
+            with pytest.raises(OutputHeldError) as caught:
+                convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf")
+            told.append(caught.value)
+
+    convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf", progress=second)
+    assert told[0].pid == os.getpid()
+    assert f"process {os.getpid()}" in told[0].message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_stop_it_and_leave_nothing(
+    tmp_path: Path, value: float
+) -> None:
+    folder = write_checkpoint(tmp_path / "in", dtype="F32", num_heads=4)
+    shapes = tensor_shapes(num_layers=2, hidden=64, ffn=128, rows_q=64, rows_kv=32, vocab_size=384)
+    tensors = random_tensors(shapes, dtype="F32")
+    name = "model.layers.1.self_attn.q_proj.weight"
+    values = np.frombuffer(tensors[name][2], np.float32).copy().reshape(64, 64)
+    values[17, 3] = value
+    write_weights(folder, {**tensors, name: ("F32", (64, 64), values.tobytes())})
+    with pytest.raises(NonFiniteError, match=rf"{name} is .* at row 17, column 3") as caught:
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
+    assert caught.value.index == (17, 3)
+    assert leftovers(tmp_path / "out") == set()
+
+
+def test_a_full_disk_is_told_and_the_work_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = Output.write, 0
+
+    def full(self: Output, *args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, *args)
+
+    monkeypatch.setattr(Output, "write", full)
+    with pytest.raises(DiskFullError, match=r"a\.gguf"):
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
+    monkeypatch.undo()
+    events: list[Event] = []
+    convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf", progress=events.append)
+    assert any(isinstance(event, Resumed) for event in events)
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_it_begins(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sus_local.convert.estimates.free_bytes", lambda path: 1000)
+    planned = plan(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
+    assert not planned.fits
+    assert "is free" in planned.problems[0]
+    with pytest.raises(DiskFullError) as caught:
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
+    assert caught.value.peak_disk_bytes == planned.peak_disk_bytes
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "file" / "folder" / "a.gguf")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_told(folder: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    with pytest.raises(PermissionDeniedError):
+        convert(str(folder), types=["Q8_0"], output=locked / "a.gguf")
+
+
+def test_damage_between_writing_and_reading_back_is_found(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Output.finish_tensor
+
+    def damage(self: Output, place: Any, digest: str) -> None:
+        if place.spec.name == "blk.1.attn_k.weight":
+            self.write(place, 5, memoryview(b"\xff\xff\xff"))
+        finish(self, place, digest)
+
+    monkeypatch.setattr(Output, "finish_tensor", damage)
+    with pytest.raises(VerificationError, match=r"blk\.1\.attn_k\.weight"):
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf")
+    assert not (tmp_path / "a.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "word"),
+    [
+        ({"types": []}, ConvertError, "no type"),
+        ({"types": ["Q9_K"]}, ConvertError, "Q9_K"),
+        ({"types": ["Q8_0", "Q4_0"], "output": Path("a.gguf")}, ConvertError, "2 types"),
+        ({"types": ["IQ2_XS"]}, ImatrixError, "importance"),
+        ({"types": ["Q2_K_S"]}, ImatrixError, "Q2_K"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    folder: Path, options: dict[str, Any], kind: type[Exception], word: str
+) -> None:
+    with pytest.raises(kind, match=word):
+        convert(str(folder), **options)
+
+
+def test_another_architecture_is_refused_before_anything_is_written(
+    folder: Path, tmp_path: Path
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["architectures"] = ["MixtralForCausalLM"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModelError, match="MixtralForCausalLM"):
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError):
+        convert(str(tmp_path / "nowhere"), types=["Q8_0"])
