@@ -296,10 +296,9 @@ def test_a_full_disk_is_told_and_the_work_stays(
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self, *args)
 
-    monkeypatch.setattr(Output, "write", full)
-    with pytest.raises(DiskFullError, match=r"a\.gguf"):
+    with monkeypatch.context() as patch, pytest.raises(DiskFullError, match=r"a\.gguf"):
+        patch.setattr(Output, "write", full)
         convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
-    monkeypatch.undo()
     events: list[Event] = []
     convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf", progress=events.append)
     assert any(isinstance(event, Resumed) for event in events)
