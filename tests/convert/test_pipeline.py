@@ -296,9 +296,10 @@ def test_a_full_disk_is_told_and_the_work_stays(
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self, *args)
 
-    with monkeypatch.context() as patch, pytest.raises(DiskFullError, match=r"a\.gguf"):
+    with monkeypatch.context() as patch:
         patch.setattr(Output, "write", full)
-        convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
+        with pytest.raises(DiskFullError, match=r"a\.gguf"):
+            convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
     events: list[Event] = []
     convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf", progress=events.append)
     assert any(isinstance(event, Resumed) for event in events)
