@@ -11,7 +11,7 @@ from sus_local.errors import CheckpointError, ShardError, from_os_error
 
 from . import safetensors_file, torch_file, weights
 from .mapped import MappedShard
-from .source import Shard, ShardReader, TensorInfo
+from .source import Shard, ShardReader, TensorInfo, Waiting
 from .weights import Layout
 
 
@@ -31,7 +31,6 @@ class FolderSource:
 
     spool: Path | None = None
     peak_disk_bytes = 0
-    num_fetched_bytes = 0
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class FolderSource:
         return path if weights.is_plain_name(name) and path.is_file() else None
 
     @contextmanager
-    def open(self, shard: Shard) -> Iterator[ShardReader]:
+    def open(self, shard: Shard, *, waiting: Waiting | None = None) -> Iterator[ShardReader]:
         """Map a shard into memory.
 
         Raises:

@@ -23,7 +23,7 @@ from sus_local.hub import Repository
 from . import safetensors_file, weights
 from .folder import FolderSource, reading
 from .mapped import MappedShard
-from .source import Shard, ShardReader, Source, TensorInfo
+from .source import Shard, ShardReader, Source, TensorInfo, Waiting
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -81,7 +81,6 @@ class HubSource:
         self.repository: str | None = repository.name
         self.revision: str | None = repository.commit
         self.spool: Path | None = spool
-        self.num_fetched_bytes = 0
         self._source = repository
         self._spool = spool
         self._keep = keep_source
@@ -108,7 +107,7 @@ class HubSource:
         return hub.fetch(self._source, name) if name in self._source.files else None
 
     @contextmanager
-    def open(self, shard: Shard) -> Iterator[ShardReader]:
+    def open(self, shard: Shard, *, waiting: Waiting | None = None) -> Iterator[ShardReader]:
         """Wait until a shard is here, and fetch the next one meanwhile.
 
         Raises:
@@ -116,7 +115,7 @@ class HubSource:
             ShardError: It is not what its header promised.
             OutputHeldError: Another conversion fetches the same shards.
         """
-        path = self._wait_for(shard)
+        path = self._wait_for(shard, waiting or (lambda num_bytes: None))
         self._start(self._next_missing(shard))
         with reading(shard.name):
             # What was fetched here was verified; what the cache holds is compared when hashed.
@@ -210,11 +209,11 @@ class HubSource:
                 return None
         return None
 
-    def _wait_for(self, shard: Shard) -> Path:
+    def _wait_for(self, shard: Shard, waiting: Waiting) -> Path:
         path = self._find(shard)
         if path is None:
             self._start(shard)
-            path = self._fetches[shard.name].wait()
+            path = self._fetches[shard.name].wait(waiting)
         self._fetches.pop(shard.name, None)
         return path
 
@@ -226,18 +225,15 @@ class HubSource:
     def _fetch(self, shard: Shard) -> _Fetch:
         if self._keep:
             hub.remember_revision(self._source)
-            return _Fetch(lambda: hub.fetch(self._source, shard.name), stop=lambda: None)
+            return _Fetch(lambda: hub.fetch(self._source, shard.name))
         path = self._spooled(shard)
-        download = Download(self._source, shard.name, path, on_bytes=self._count)
+        download = Download(self._source, shard.name, path)
 
         def run() -> Path:
             download.run()
             return path
 
-        return _Fetch(run, stop=download.stop)
-
-    def _count(self, num_bytes: int) -> None:
-        self.num_fetched_bytes += num_bytes
+        return _Fetch(run, download)
 
     def _stop(self, name: str) -> None:
         fetch = self._fetches.pop(name, None)
@@ -269,9 +265,9 @@ class HubSource:
 class _Fetch:
     """A download under way on a thread of its own, which never keeps the process alive."""
 
-    def __init__(self, run: Callable[[], Path], *, stop: Callable[[], None]) -> None:
+    def __init__(self, run: Callable[[], Path], download: Download | None = None) -> None:
         self._run = run
-        self._stop = stop
+        self._download = download
         self._path: Path | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="sus-local-fetch", daemon=True)
@@ -283,9 +279,11 @@ class _Fetch:
         except BaseException as error:
             self._error = error
 
-    def wait(self) -> Path:
+    def wait(self, waiting: Waiting) -> Path:
         """The fetched file, or the error that stopped it. Ctrl-C is heard on every platform."""
         while self._thread.is_alive():
+            if self._download is not None:
+                waiting(self._download.num_bytes)
             self._thread.join(_POLL_S)
         if self._error is not None:
             raise self._error
@@ -295,8 +293,9 @@ class _Fetch:
 
     def stop(self) -> None:
         """End it soon, and let go of the file."""
-        self._stop()
-        self._thread.join(_STOP_S)
+        if self._download is not None:
+            self._download.stop()
+            self._thread.join(_STOP_S)
 
 
 def _delete(path: Path) -> None:

@@ -21,7 +21,7 @@ from sus_local.convert.prepare import Options, Prepared, prepare
 from sus_local.convert.progress import Listener, Planned, Progress, Resumed
 from sus_local.convert.quantize import prepare as prepare_type
 from sus_local.convert.quantize import to_bytes
-from sus_local.convert.source import Shard, open_source
+from sus_local.convert.source import Shard, Waiting, open_source
 from sus_local.convert.stream import TensorTask, stream_tensors
 from sus_local.convert.verify import check_gates
 from sus_local.errors import ConvertError, DiskFullError, from_os_error
@@ -219,7 +219,7 @@ def _stream_shard(
     pool: ThreadPoolExecutor,
     meter: _Meter,
 ) -> None:
-    with prepared.source.open(shard) as reader:
+    with prepared.source.open(shard, waiting=meter.waiting(shard)) as reader:
         digest = pool.submit(reader.sha256)
         in_flight = 2 * prepared.plan.threads + 2
         stream_tensors(reader, tasks, pool, in_flight=in_flight, written=meter.written)
@@ -259,6 +259,16 @@ class _Meter:
         self._total_tensors = len(todo)
         self._total_bytes = sum(task.info.num_bytes for task in todo)
         self._tensors = self._bytes = self._of_tensor = 0
+
+    def waiting(self, shard: Shard) -> Waiting:
+        """What to tell how many bytes of a shard are here."""
+        started = time.monotonic()
+
+        def tell(size: int) -> None:
+            tensors, seconds = (self._tensors, self._total_tensors), time.monotonic() - started
+            self._tell(Progress("fetch", shard.name, *tensors, size, shard.size, seconds))
+
+        return tell
 
     def written(self, task: TensorTask, size: int) -> None:
         """``size`` bytes of the source are done."""

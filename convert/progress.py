@@ -8,7 +8,7 @@ from typing import Literal
 
 from sus_local.convert.estimates import Plan
 
-Phase = Literal["convert", "verify"]
+Phase = Literal["fetch", "convert", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,12 @@ class Progress:
     """How far it is.
 
     Attributes:
-        phase: ``"convert"``, or ``"verify"`` while the outputs are read back.
-        item: The tensor or file in progress.
+        phase: ``"convert"``; ``"fetch"`` while it waits for a shard from the hub; ``"verify"``
+            while the outputs are read back.
+        item: The tensor, shard or file in progress.
         tensors, total_tensors: Of the source; in ``"verify"``, files.
-        bytes, total_bytes: Of the source; in ``"verify"``, of the outputs.
+        bytes, total_bytes: Of the source; in ``"fetch"``, of the shard; in ``"verify"``, of the
+            outputs.
         seconds: Since the phase began.
     """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,10 @@ class Shard:
     version: str = ""
 
 
+Waiting = Callable[[int], None]
+"""Told how many bytes of a shard are here."""
+
+
 class ShardReader(Protocol):
     """An open shard. Any number of threads may read from it at once."""
 
@@ -100,7 +104,6 @@ class Source(Protocol):
         shards: In the order to be read.
         peak_disk_bytes: What reading takes on disk at once, beyond what is there already.
         spool: The folder where those bytes lie; None if nothing is written.
-        num_fetched_bytes: What was fetched until now; for a display of progress.
     """
 
     label: str
@@ -111,7 +114,6 @@ class Source(Protocol):
     tensors: Mapping[str, TensorInfo]
     shards: Sequence[Shard]
     spool: Path | None
-    num_fetched_bytes: int
 
     @property
     def peak_disk_bytes(self) -> int: ...
@@ -120,8 +122,12 @@ class Source(Protocol):
         """A small file such as ``tokenizer.model``; None if the checkpoint has none."""
         ...
 
-    def open(self, shard: Shard) -> AbstractContextManager[ShardReader]:
+    def open(
+        self, shard: Shard, *, waiting: Waiting | None = None
+    ) -> AbstractContextManager[ShardReader]:
         """Wait until a shard is here, and fetch the next one meanwhile.
+
+        While it waits, ``waiting`` is told a few times a second how far that is.
 
         Leaving the context releases what was fetched for it, unless an error leaves it: the same
         command then finds the shard again.

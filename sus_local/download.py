@@ -40,6 +40,9 @@ class Download:
         path: Where it goes.
         on_bytes: Called with the number of bytes that each step brought.
         first_wait_s: Seconds before the first new attempt; each further one waits twice as long.
+
+    Attributes:
+        num_bytes: What is here so far; any thread may look.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Download:
         self._on_bytes = on_bytes or (lambda count: None)
         self._first_wait_s = first_wait_s
         self._stop = threading.Event()
+        self.num_bytes = 0
 
     def stop(self) -> None:
         """Make :meth:`run` end soon, with :class:`DownloadStopped`. The partial file stays."""
@@ -90,6 +94,7 @@ class Download:
         """Complete the partial file and name it; None (and it is gone) if it is not right."""
         with self.partial.open("a+b") as out:
             digest = _digest_of(out, self._file.size)
+            self.num_bytes = out.tell()
             self._fill(out, digest)
             out.flush()
             os.fsync(out.fileno())
@@ -122,6 +127,7 @@ class Download:
                 self._check()
                 out.write(piece)
                 digest.update(piece)
+                self.num_bytes += len(piece)
                 self._on_bytes(len(piece))
 
     def _wait(self, failures: int) -> None:

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 from sus_local.cli.output import note
 from sus_local.cli.text import t
 from sus_local.convert.estimates import gigabytes
-from sus_local.convert.progress import Event, Listener, Planned, Progress, Resumed
+from sus_local.convert.progress import Event, Listener, Phase, Planned, Progress, Resumed
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -57,11 +58,16 @@ def told(event: Event) -> str:
     if isinstance(event, Resumed):
         return t("{count} tensors are done already", count=event.tensors)
     share = 100 * event.bytes // max(event.total_bytes, 1)
-    verb = t("quantizing") if event.phase == "convert" else t("verifying")
+    verb = _verb(event.phase)
     return (
         f"{verb} {share:3d} %  {gigabytes(event.bytes)} / {gigabytes(event.total_bytes)}"
         f"  {gigabytes(int(event.bytes_per_s))}/s  {_left(event)}  {event.item}"
     )
+
+
+def _verb(phase: Phase) -> str:
+    verbs = {"fetch": t("fetching"), "convert": t("quantizing"), "verify": t("verifying")}
+    return verbs[phase]
 
 
 def _left(event: Progress) -> str:
@@ -106,8 +112,8 @@ def _bar() -> Iterator[Listener]:
     )
     with Bar(*columns, console=console) as bar:
         tasks = {
-            "convert": bar.add_task(t("quantizing"), total=None, item="", visible=False),
-            "verify": bar.add_task(t("verifying"), total=None, item="", visible=False),
+            phase: bar.add_task(_verb(phase), total=None, item="", visible=False)
+            for phase in get_args(Phase)
         }
 
         def tell(event: Event) -> None:
@@ -119,6 +125,7 @@ def _bar() -> Iterator[Listener]:
                     item=event.item,
                     visible=True,
                 )
+                bar.update(tasks["fetch"], visible=event.phase == "fetch")
             else:
                 console.print(told(event), highlight=False, markup=False, soft_wrap=True)
 

@@ -72,6 +72,10 @@ def read_all(source: Source) -> dict[str, bytes]:
     return contents
 
 
+def ignore(num_bytes: int) -> None:
+    pass
+
+
 def held_bytes(folder: Path) -> int:
     return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
 
@@ -143,10 +147,28 @@ def test_next_shard_is_fetched_while_one_is_read_and_no_further(
     source = open_hub()
     with source.open(source.shards[0]):
         fetch = source._fetches[SHARDS[1]]
-        assert fetch.wait() == spool / SHARDS[1]
+        assert fetch.wait(ignore) == spool / SHARDS[1]
         assert SHARDS[2] not in source._fetches
         assert len(server.fetched(SHARDS[2])) == 1
     source.close()
+
+
+def test_who_waits_is_told_how_far_it_is(server: HubServer) -> None:
+    hold = server.faults.holds[SHARDS[0]] = threading.Event()
+    told: list[int] = []
+
+    def waiting(num_bytes: int) -> None:
+        told.append(num_bytes)
+        hold.set()
+
+    source = open_hub()
+    with source.open(source.shards[0], waiting=waiting):
+        pass
+    source.close()
+    assert told
+    assert told[0] == 0
+    assert sorted(told) == told
+    assert told[-1] <= source.shards[0].size
 
 
 def test_nothing_but_two_shards_is_ever_on_disk(server: HubServer, home: Path) -> None:
@@ -157,7 +179,7 @@ def test_nothing_but_two_shards_is_ever_on_disk(server: HubServer, home: Path) -
     for place, shard in enumerate(source.shards):
         with source.open(shard):
             for fetch in list(source._fetches.values()):
-                fetch.wait()
+                fetch.wait(ignore)
             peak = max(peak, held_bytes(home) - before)
             assert held_bytes(home) - before <= promised, f"at shard {place}"
     source.close()
@@ -261,7 +283,7 @@ def test_another_process_finds_finished_shards(server: HubServer) -> None:
     first, second, _ = source.shards
     opened = source.open(first)
     opened.__enter__()
-    source._fetches[second.name].wait()
+    source._fetches[second.name].wait(ignore)
     opened.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     source.close()
     asked = len(server.requests)
@@ -341,7 +363,7 @@ def test_close_ends_what_is_under_way(
         source.close()
         server.faults.holds[SHARDS[1]].set()
         with pytest.raises(download.DownloadStopped):
-            fetch.wait()
+            fetch.wait(ignore)
     assert (spool / (SHARDS[1] + ".part")).stat().st_size < source.shards[1].size
 
 
