@@ -157,6 +157,7 @@ class Residency:
         else:
             self._fork(sequence, resident, length)
         place = self._store.source(prefix.blocks[-1]) if prefix.blocks else ""
+        self.clear_idle()  # before cells are taken: attention walks up to the last one in use
         self._restore(sequence, prefix)
         restored = sequence.num_computed - length
         sequence.cache_note = _note(length, restored, place)

@@ -128,15 +128,19 @@ class Scheduler:
         return budget
 
     def _share(self, prefills: list[Sequence], budget: int) -> list[tuple[Sequence, int]]:
-        """Divide a budget evenly; what one does not need goes to the next."""
+        """Divide a budget: an even share for the first admitted, the rest for the shortest.
+
+        One prefill that ends early decodes beside the others; several that go on evenly do not.
+        """
         batch = []
         others = len(self.running) - len(prefills)
         self._residency.make_room(others + min(budget, sum(s.num_remaining for s in prefills)))
         budget = min(budget, self._residency.cells.num_free - others)
-        shortest_first = sorted(prefills, key=lambda s: s.num_remaining)
-        for index, sequence in enumerate(shortest_first):
-            share = -(-budget // (len(prefills) - index))
-            count = min(sequence.num_remaining, share)
+        held = -(-budget // max(1, len(prefills)))
+        for sequence in sorted(prefills, key=lambda s: s.num_remaining):
+            if sequence is prefills[0]:
+                held = 0
+            count = min(sequence.num_remaining, budget - held)
             if count > 0:
                 batch.append((sequence, count))
                 budget -= count
