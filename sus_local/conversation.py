@@ -26,7 +26,7 @@ from sus_local.engine.sequence import Shift, shifted_root
 from sus_local.errors import ContextOverflowError, RequestError
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
-from sus_local.stream import Answer, Item, Stream
+from sus_local.stream import Answer, Channel, Item, Stream
 from sus_local.turn import ContextState, Turn
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Conversation:
         self._turns = {turn.id: turn for turn in turns}
         newest = max(self._turns, default=None)
         self._active = newest if active is None else self._turn(active).id
-        self._stream: Stream | None = None
+        self._exchange: _Exchange | None = None
         self._lock = threading.RLock()
 
     @property
@@ -167,12 +167,16 @@ class Conversation:
         with self._lock:
             self._settle()
             prompt = self._prompt(self._active, text, sampling)
-        stream = Stream()
-        params = sampling or SamplingParams()
+        channel = Channel()
         self._llm.submit(
-            prompt.token_ids, params, stream, root=prompt.root, attach=stream.attach
-        )  # fmt: skip
-        return stream.result
+            prompt.token_ids,
+            replace(sampling or SamplingParams(), n=1),
+            channel,
+            root=prompt.root,
+            shift=prompt.shift,
+            attach=channel.attach,
+        )
+        return Stream(channel).result
 
     # One turn
 
@@ -188,10 +192,10 @@ class Conversation:
             shift=prompt.shift,
             notices=prompt.notices,
             extend=exchange.extend,
-            attach=exchange.stream.attach,
+            attach=exchange.channel.attach,
         )
-        self._stream = exchange.stream
-        return exchange.stream
+        self._exchange = exchange
+        return Stream(exchange.channel)
 
     def resume(self, exchange: _Exchange, answer: Answer, token_ids: tuple[int, ...]) -> bool:
         """Go on with an answer that filled the context, without the oldest turns.
@@ -218,7 +222,7 @@ class Conversation:
         exchange.prompt = replace(shorter, turn_token_ids=prompt.turn_token_ids)
         left = params.max_tokens and params.max_tokens - len(token_ids)
         remaining = replace(params, max_tokens=left)
-        exchange.stream.attach(
+        exchange.channel.attach(
             self._llm.resume(
                 answer, shorter.token_ids, remaining, root=shorter.root, shift=shorter.shift
             )
@@ -244,9 +248,8 @@ class Conversation:
 
     def _settle(self) -> None:
         """Wait until the answer that is on its way is whole."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.wait()
+        if self._exchange is not None:
+            self._exchange.channel.wait()
 
     def _turn(self, turn_id: int | None) -> Turn:
         if turn_id is None or turn_id not in self._turns:
@@ -351,7 +354,7 @@ class Conversation:
 
 
 class _Exchange:
-    """A message and its answer on the way: the feed between the model and the stream.
+    """A message and its answer on the way: the feed between the model and the channel.
 
     The turn is kept before anybody hears that it is complete.
     """
@@ -368,14 +371,14 @@ class _Exchange:
         self.text = text
         self.prompt = prompt
         self.sampling = sampling
-        self.stream = Stream()
+        self.channel = Channel()
         self._conversation = conversation
 
     def put(self, item: Item) -> None:
         """Record a result, pass everything on."""
         if isinstance(item, Piece) and item.result is not None:
             self._conversation.record(self, item.result)
-        self.stream.put(item)
+        self.channel.put(item)
 
     def extend(self, answer: Answer, token_ids: tuple[int, ...]) -> tuple[str, ...] | None:
         """See :class:`sus_local.stream.Answer`."""

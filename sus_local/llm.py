@@ -26,7 +26,7 @@ from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import RamTier
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
-from sus_local.stream import Answer, AsyncFeed, Feed, Stream
+from sus_local.stream import Answer, AsyncFeed, Channel, Feed, Stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,9 +157,9 @@ class LLM:
             EngineClosedError: The model was closed.
         """
         sampling = self._fill(sampling)
-        stream = Stream(sampling.n)
-        self._submit(prompt, sampling, history, stream, stream.attach)
-        return stream
+        channel = Channel(sampling.n)
+        self._submit(prompt, sampling, history, channel, channel.attach)
+        return Stream(channel, sampling.n)
 
     async def agenerate(
         self,

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from sus_local.engine.loop import Ticket
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from asyncio import Queue
 
 Item = Piece | SusLocalError
+
+_INTERRUPTIBLE_S = 0.2
+"""Windows lets no Ctrl-C through to a wait without end."""
 
 
 class Feed(Protocol):
@@ -76,7 +79,8 @@ class Answer:
         new = self._decoder.decode(self._token_bytes(token_id))
         self._num_decoded += len(new)
         self._token_ids.append(token_id)
-        self._ends.append(self._num_decoded)
+        in_character = bool(self._decoder.getstate()[0])
+        self._ends.append(self._num_decoded + in_character)
         if logprob is not None:
             self._logprobs.append(logprob)
         text = self._stop.feed(new)
@@ -120,7 +124,7 @@ class Answer:
             self._feed.put(Piece("", index=self._index, notices=notices))
 
     def _num_kept(self, length: int) -> int:
-        """How many tokens lie before the cut that a stop text made."""
+        """How many tokens lie before the cut that a stop text made, whole characters only."""
         if not self._stop.stopped:
             return len(self._token_ids)
         return sum(1 for end in self._ends if end <= length)
@@ -135,6 +139,62 @@ def _joined(timings: list[Timings]) -> Timings:
     num_tokens = sum(part.decode_tokens_per_s * part.decode_s + 1 for part in timings) - 1
     rate = num_tokens / decode_s if decode_s > 0 else 0.0
     return replace(first, decode_s=decode_s, decode_tokens_per_s=rate)
+
+
+class Channel:
+    """The way from the engine to a stream, and back for cancelling.
+
+    The engine holds this and not the stream, so that dropping the stream can end the answer.
+
+    Args:
+        num_answers: How many answers come through it.
+    """
+
+    def __init__(self, num_answers: int = 1) -> None:
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._num_open = num_answers
+        self._done = threading.Event()
+        self._tickets: list[Ticket] = []
+        self._cancelled = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the engine has put the last item in."""
+        return self._done.is_set()
+
+    def put(self, item: Item) -> None:
+        """For the engine: take the next piece."""
+        if isinstance(item, SusLocalError):
+            self._num_open = 0
+            self.cancel()
+        elif item.result is not None:
+            self._num_open -= 1
+        if self._num_open <= 0:
+            self._done.set()
+        self._queue.put(item)
+
+    def get(self) -> Item:
+        """Wait for the next piece."""
+        while True:
+            with contextlib.suppress(Empty):
+                return self._queue.get(timeout=_INTERRUPTIBLE_S)
+
+    def wait(self) -> None:
+        """Wait until the answer is complete, or failed; takes no piece away."""
+        while not self._done.wait(_INTERRUPTIBLE_S):
+            pass
+
+    def attach(self, ticket: Ticket) -> None:
+        """For the model: a request to cancel with the rest."""
+        self._tickets.append(ticket)
+        if self._cancelled:
+            ticket.cancel()
+
+    def cancel(self) -> None:
+        """End what still runs."""
+        self._cancelled = True
+        for ticket in self._tickets:
+            ticket.cancel()
 
 
 class Stream(Iterator[Piece]):
@@ -152,22 +212,13 @@ class Stream(Iterator[Piece]):
     >>> llm.close()
     """
 
-    def __init__(self, num_answers: int = 1) -> None:
-        self._queue: SimpleQueue[Item] = SimpleQueue()
+    def __init__(self, channel: Channel, num_answers: int = 1) -> None:
+        self._channel = channel
         self._num_open = num_answers
         self._results: dict[int, Result] = {}
         self._error: SusLocalError | None = None
-        self._tickets: list[Ticket] = []
         self._read = False
         self._lock = threading.RLock()
-
-    def put(self, item: Item) -> None:
-        """For the engine: take the next piece."""
-        self._queue.put(item)
-
-    def attach(self, ticket: Ticket) -> None:
-        """For the model: the request that this stream can cancel."""
-        self._tickets.append(ticket)
 
     @property
     def result(self) -> Result:
@@ -188,17 +239,11 @@ class Stream(Iterator[Piece]):
                 raise self._error
             return [self._results[index] for index in sorted(self._results)]
 
-    def wait(self) -> None:
-        """Wait until the answer is complete, or failed."""
-        with contextlib.suppress(SusLocalError):
-            _ = self.results
-
     def close(self) -> None:
         """End the answer now, and keep what came: ``result.finish_reason`` is ``"cancelled"``."""
-        if self._num_open:
-            for ticket in self._tickets:
-                ticket.cancel()
-            self.wait()
+        if not self._channel.done:
+            self._channel.cancel()
+            self._channel.wait()
 
     def __next__(self) -> Piece:
         with self._lock:
@@ -220,17 +265,14 @@ class Stream(Iterator[Piece]):
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_read", False) and self._num_open:
-            for ticket in self._tickets:
-                ticket.cancel()
+        if getattr(self, "_read", False) and not self._channel.done:
+            self._channel.cancel()
 
     def _take(self) -> Item:
-        item = self._queue.get()
+        item = self._channel.get()
         if isinstance(item, SusLocalError):
             self._error = item
             self._num_open = 0
-            for ticket in self._tickets:
-                ticket.cancel()
         elif item.result is not None:
             self._results[item.index] = item.result
             self._num_open -= 1
@@ -248,7 +290,7 @@ class AsyncFeed:
 
     def put(self, item: Item) -> None:
         """Take a piece; one that comes after the event loop was closed is dropped."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
 
     async def get(self) -> Piece:
