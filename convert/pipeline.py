@@ -263,10 +263,13 @@ class _Meter:
     def waiting(self, shard: Shard) -> Waiting:
         """What to tell how many bytes of a shard are here."""
         started = time.monotonic()
+        before: int | None = None
 
         def tell(size: int) -> None:
+            nonlocal before
+            before = size if before is None else before
             tensors, seconds = (self._tensors, self._total_tensors), time.monotonic() - started
-            self._tell(Progress("fetch", shard.name, *tensors, size, shard.size, seconds))
+            self._tell(Progress("fetch", shard.name, *tensors, size, shard.size, seconds, before))
 
         return tell
 

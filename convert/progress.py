@@ -37,6 +37,7 @@ class Progress:
         bytes, total_bytes: Of the source; in ``"fetch"``, of the shard; in ``"verify"``, of the
             outputs.
         seconds: Since the phase began.
+        bytes_before: Those of ``bytes`` that were there when it began.
     """
 
     phase: Phase
@@ -46,11 +47,12 @@ class Progress:
     bytes: int
     total_bytes: int
     seconds: float
+    bytes_before: int = 0
 
     @property
     def bytes_per_s(self) -> float:
         """The mean rate; 0 at the beginning."""
-        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+        return (self.bytes - self.bytes_before) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:

@@ -61,7 +61,7 @@ class Download:
         self._on_bytes = on_bytes or (lambda count: None)
         self._first_wait_s = first_wait_s
         self._stop = threading.Event()
-        self.num_bytes = 0
+        self.num_bytes = self.partial.stat().st_size if self.partial.exists() else 0
 
     def stop(self) -> None:
         """Make :meth:`run` end soon, with :class:`DownloadStopped`. The partial file stays."""
