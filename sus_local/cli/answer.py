@@ -37,15 +37,16 @@ def figures(usage: Usage, timings: Timings, *, finish_reason: str | None = "stop
     """The quiet line after an answer.
 
     >>> figures(Usage(40, 30, 12), Timings(ttft_s=0.02, decode_tokens_per_s=85.0))
-    '12 tokens · 85.0 tokens/s · 0.02 s to the first · 30 of 40 from the KV cache'
+    '12 tokens · 85.0 tokens/s · first in 0.02 s · KV cache 30/40'
     """
     parts = [t("{count} tokens", count=usage.completion_tokens)]
     if timings.decode_tokens_per_s:
-        parts.append(t("{rate:.1f} tokens/s", rate=timings.decode_tokens_per_s))
-    parts.append(t("{seconds:.2f} s to the first", seconds=timings.ttft_s))
+        rate = timings.decode_tokens_per_s
+        parts.append(t("{rate} tokens/s", rate=f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"))
+    parts.append(t("first in {seconds:.2f} s", seconds=timings.ttft_s))
     parts.append(
         t(
-            "{cached} of {prompt} from the KV cache",
+            "KV cache {cached}/{prompt}",
             cached=usage.cached_tokens,
             prompt=usage.prompt_tokens,
         )

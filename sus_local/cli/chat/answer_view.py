@@ -28,12 +28,13 @@ class AnswerView:
 
     def add(self, text: str, *, width: int) -> str:
         """More text came; gives what is finished by it, drawn, to be printed now."""
-        self._text += printable(text)
+        text = printable(text)
+        self._text += text
         if self._plain:
             finished, newline, self._text = self._text.rpartition("\n")
             return finished + newline
-        if "\n" not in self._text:
-            return ""
+        if "\n" not in text:
+            return ""  # blocks end with lines
         finished, self._text = split_finished(self._text)
         return self._block(finished, width)
 

@@ -59,7 +59,9 @@ def to_ansi(text: str, *, width: int, colors: bool = True) -> str:
 
 
 def _markdown(text: str) -> Markdown:
-    from rich.markdown import Heading, Markdown
+    from rich.markdown import CodeBlock, Heading, Markdown, TableElement
+    from rich.syntax import Syntax
+    from rich.table import Table
 
     class LeftHeading(Heading):
         """A heading at the left, where one reads, without a frame."""
@@ -68,10 +70,32 @@ def _markdown(text: str) -> Markdown:
             self.text.justify = "left"
             yield self.text
 
+    class BareCode(CodeBlock):
+        """Code without padding, so that it can be copied from the screen."""
+
+        def __rich_console__(self, console: Any, options: Any) -> Any:
+            code = str(self.text).rstrip()
+            yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True)
+
+    class OpenTable(TableElement):
+        """A table without empty lines around it."""
+
+        def __rich_console__(self, console: Any, options: Any) -> Any:
+            for part in super().__rich_console__(console, options):
+                if isinstance(part, Table):
+                    part.show_edge = False
+                yield part
+
     class Chat(Markdown):
         """Markdown whose line breaks are kept, as chat models mean them."""
 
-        elements = {**Markdown.elements, "heading_open": LeftHeading}  # noqa: RUF012
+        elements = {  # noqa: RUF012
+            **Markdown.elements,
+            "heading_open": LeftHeading,
+            "code_block": BareCode,
+            "fence": BareCode,
+            "table_open": OpenTable,
+        }
 
     markdown = Chat(text, code_theme="ansi_dark", hyperlinks=False)
     for token in markdown.parsed:

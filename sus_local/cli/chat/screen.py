@@ -101,6 +101,11 @@ class Screen:
     def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.app.create_background_task(self._spin())
+        self.app.after_render += self._start_pump
+
+    def _start_pump(self, _app: Application[str]) -> None:
+        """The prompt is on the screen: now the model may take the processor."""
+        self.app.after_render -= self._start_pump
         if self._pump is not None:
             self._pump.start(on_failure=self._fail)
 
