@@ -42,7 +42,7 @@ def describe(
                     "name": shard.name,
                     "bytes": shard.size,
                     # Of a shard that was not read in this run, what the hub says.
-                    "sha256": output.journal.shards.get(shard.name, shard.version),
+                    "sha256": output.journal.shards.get(shard.name, shard.sha256),
                 }
                 for shard in source.shards
             ],
