@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sus_local import hub, paths
 from sus_local.download import PARTIAL_SUFFIX, Download
 from sus_local.errors import CheckpointError, OfflineError, OutputHeldError
-from sus_local.hub import Repository
+from sus_local.hub import HubFile, Repository
 
 from . import safetensors_file, weights
 from .folder import FolderSource, reading
@@ -119,8 +119,8 @@ class HubSource:
         self._start(self._next_missing(shard))
         with reading(shard.name):
             # What was fetched here was verified; what the cache holds is compared when hashed.
-            digest = shard.version if path == self._spooled(shard) else None
-            opened = MappedShard(path, shard, digest=digest or None, expected=shard.version)
+            digest = shard.sha256 if path == self._spooled(shard) else None
+            opened = MappedShard(path, shard, digest=digest)
         with opened as reader:
             yield reader
         self._release(shard)
@@ -165,7 +165,7 @@ class HubSource:
             text = hub.fetch(self._source, layout.index).read_bytes()
             index = weights.parse_index(text, name=layout.index)
         names = weights.shard_names(layout, index, present=files.keys(), label=self.label)
-        return [Shard(n, files[n].size, files[n].sha256 or "") for n in names], index
+        return [_shard(files[name]) for name in names], index
 
     def _headers(self) -> list[list[TensorInfo]]:
         with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
@@ -296,6 +296,10 @@ class _Fetch:
         if self._download is not None:
             self._download.stop()
             self._thread.join(_STOP_S)
+
+
+def _shard(file: HubFile) -> Shard:
+    return Shard(file.name, file.size, version=file.sha256 or "", sha256=file.sha256)
 
 
 def _delete(path: Path) -> None:

@@ -22,19 +22,16 @@ class MappedShard:
         path: The file.
         shard: What it is expected to be; its size is checked before the map is made.
         digest: Its SHA-256 where somebody has computed it already.
-        expected: What its SHA-256 has to be; empty if nobody knows.
 
     Raises:
         ShardError: The file has another size than its header was read with.
         OSError: The file cannot be read.
     """
 
-    def __init__(
-        self, path: Path, shard: Shard, *, digest: str | None = None, expected: str = ""
-    ) -> None:
+    def __init__(self, path: Path, shard: Shard, *, digest: str | None = None) -> None:
         self.path = path
         self._digest = digest
-        self._expected = expected
+        self._expected = shard.sha256
         with path.open("rb") as file:
             size = file.seek(0, 2)
             if size != shard.size:
@@ -72,7 +69,7 @@ class MappedShard:
         """
         if self._digest is None:
             self._digest = file_sha256(self.path)
-        if self._expected not in ("", self._digest):
+        if self._expected not in (None, self._digest):
             raise ShardError(
                 f"{self.path.name} is corrupt: its SHA-256 is {self._digest}, "
                 f"the hub's is {self._expected}",

@@ -62,11 +62,13 @@ class Shard:
         name: Its file name.
         size: Bytes, header included.
         version: Changes when the content does: the hub's SHA-256, or the time of change.
+        sha256: What the hub says it is.
     """
 
     name: str
     size: int
     version: str = ""
+    sha256: str | None = None
 
 
 Waiting = Callable[[int], None]
