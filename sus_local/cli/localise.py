@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import click
 
@@ -18,8 +19,26 @@ def localised(command: click.Command) -> click.Command:
         twin.commands = {name: localised(each) for name, each in twin.commands.items()}
     for attribute in ("help", "short_help", "epilog"):
         english = getattr(twin, attribute)
-        setattr(twin, attribute, t(english) if english else english)
+        setattr(twin, attribute, paragraphs(english) if english else english)
     return twin
+
+
+def paragraphs(english: str) -> str:
+    """A help text, each of its paragraphs in the language in use.
+
+    >>> text.use("zh")
+    >>> paragraphs("Answer one prompt.\\n\\n    Not translated.")
+    '回答一个提示。\\n\\nNot translated.'
+    >>> text.use("en")
+    """
+    parts = inspect.cleandoc(english).split("\n\n")
+    return "\n\n".join(_paragraph(part) for part in parts)
+
+
+def _paragraph(english: str) -> str:
+    key = " ".join(english.split())
+    translated = t(key)
+    return english if translated == key else translated
 
 
 def _localised_param(param: click.Parameter) -> click.Parameter:
