@@ -47,11 +47,13 @@ class Run:
 
     Attributes:
         seconds: Wall clock.
+        cpu_s: Of all its threads; it counts the same on a machine that does other things, too.
         peak_bytes: The most resident memory, pages of mapped files included.
         written_bytes: Of the files that it left.
     """
 
     seconds: float
+    cpu_s: float
     peak_bytes: int
     written_bytes: int
 
@@ -103,6 +105,7 @@ def _measure(
         steps = _theirs(checkpoint, folder, peer, options.peer_python)
         report["theirs"] = [asdict(step) for step in steps]
         report["time_ratio"] = ours.seconds / sum(step.seconds for step in steps)
+        report["cpu_ratio"] = ours.cpu_s / sum(step.cpu_s for step in steps)
         report["identical"] = _same(target, folder / "theirs.gguf")
     shutil.rmtree(checkpoint)
     return report
@@ -183,7 +186,8 @@ def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
             log.seek(0)
             raise SystemExit(log.read().decode(errors="replace")[-3000:])
     seconds = time.monotonic() - started
-    return Run(seconds, usage.ru_maxrss * 1024, sum(path.stat().st_size for path in made))
+    written = sum(path.stat().st_size for path in made)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, written)
 
 
 def _kernel_seconds(target: Path) -> float:

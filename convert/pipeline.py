@@ -207,9 +207,9 @@ def _write_streamed(prepared: Prepared, tell: Listener) -> None:
 
 
 def _is_needed(prepared: Prepared, shard: Shard, tasks: Mapping[str, Sequence[TensorTask]]) -> bool:
-    """Whether a shard has tensors that are not written, or was never hashed."""
+    """Whether a shard has tensors that are not written, or a hash that nobody knows."""
     unhashed = any(shard.name not in output.journal.shards for output in prepared.outputs)
-    return bool(tasks[shard.name]) or (unhashed and prepared.source.repository is None)
+    return bool(tasks[shard.name]) or (unhashed and shard.sha256 is None)
 
 
 def _stream_shard(
