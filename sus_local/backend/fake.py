@@ -88,7 +88,7 @@ class Fake:
         self._script = script
         self._delay_s = delay_s
         self._sequences: list[list[Cell]] = [[] for _ in range(max_sequences + 1)]
-        self._shifted: set[int] = set()
+        self._shifted: dict[int, Cell] = {}
         self._rows: dict[int, list[Cell]] = {}
         self._aborted = threading.Event()
         self.num_decoded_tokens = 0
@@ -123,8 +123,10 @@ class Fake:
         if self._delay_s:
             self._wait()
         if self._aborted.is_set():
+            self._break_shift()
             raise DecodeAborted
         if self.fail_next is not None:
+            self._break_shift()
             message, self.fail_next = self.fail_next, None
             raise BackendError(message)
         self._shifted.clear()
@@ -190,7 +192,7 @@ class Fake:
         for cell in self._sequences[sequence_id]:
             if cell.position >= start:
                 cell.position += delta
-                self._shifted.add(id(cell))
+                self._shifted[id(cell)] = cell
 
     def save(self, sequence_id: int) -> bytes:
         """All cells of a sequence as bytes."""
@@ -229,6 +231,11 @@ class Fake:
                 raise AssertionError(
                     f"sequence {piece.sequence_id}: position {piece.position}, not {expected}"
                 )
+
+    def _break_shift(self) -> None:
+        """An aborted decode may have turned the keys of some layers, and not of others."""
+        for cell in self._shifted.values():
+            cell.value ^= 1
 
     def _wait(self) -> None:
         end = time.monotonic() + self._delay_s

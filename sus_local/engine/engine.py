@@ -10,7 +10,12 @@ from sus_local.engine.batch import Batch, Entry
 from sus_local.engine.residency import Residency
 from sus_local.engine.scheduler import Scheduler
 from sus_local.engine.sequence import Finish, Request, Sequence
-from sus_local.errors import BackendError, ContextOverflowError, SusLocalError
+from sus_local.errors import (
+    BackendError,
+    ContextOverflowError,
+    EngineClosedError,
+    SusLocalError,
+)
 from sus_local.kv.store import BlockStore
 from sus_local.results import FinishReason, TokenLogprob
 
@@ -36,6 +41,7 @@ class Engine:
     ) -> None:
         self.backend = backend
         self.store = store
+        self._stopping = False
         self.residency = Residency(backend, store, num_slots=max_sequences)
         self.scheduler = Scheduler(
             self.residency,
@@ -55,15 +61,25 @@ class Engine:
         Raises:
             ContextOverflowError: The prompt leaves no room for an answer.
             QueueFullError: Too many wait.
+            GrammarError: The grammar or schema cannot be compiled.
         """
         check_fits(len(request.token_ids), self.backend.info.n_ctx)
         sequence = Sequence(request)
         self.scheduler.add(sequence)
+        try:
+            sequence.sampler = self.backend.sampler(
+                request.sampling, seed=request.seed, past_token_ids=request.token_ids
+            )
+        except BaseException:
+            self.scheduler.waiting.remove(sequence)
+            raise
         return sequence
 
     def step(self) -> bool:
         """Compute one batch; False if there is nothing to do."""
         self.backend.clear_abort()  # first: a cancellation after this line ends the decode
+        if self._stopping:
+            return False
         self._drop_cancelled()
         batch = Batch.compose(self.scheduler.schedule())
         if not batch.entries:
@@ -81,15 +97,21 @@ class Engine:
             self._commit(batch)
         return True
 
+    def stop(self) -> None:
+        """End the decode that runs and begin no other; from any thread."""
+        self._stopping = True
+        self.backend.abort()
+
     def score(self, token_ids: Tokens[int]) -> list[float]:
         """The log-probability of each token after those before it, from the second on."""
-        check_fits(len(token_ids) - 1, self.backend.info.n_ctx)
-        while not self.residency.make_room(len(token_ids)) and self.scheduler.running:
+        num_computed, num_rows = len(token_ids) - 1, min(_SCORE_ROWS, self.backend.info.n_batch)
+        check_fits(max(1, num_computed), self.backend.info.n_ctx)
+        while not self.residency.make_room(num_computed) and self.scheduler.running:
             self.scheduler.preempt()
         spare, found = self.residency.spare_slot, []
         try:
-            for start in range(0, len(token_ids) - 1, _SCORE_ROWS):
-                run = token_ids[start : min(start + _SCORE_ROWS, len(token_ids) - 1)]
+            for start in range(0, num_computed, num_rows):
+                run = token_ids[start : min(start + num_rows, num_computed)]
                 self._decode_fully(Slice(spare, start, run, len(run)))
                 found += [
                     self.backend.logprob(row, token_ids[start + row + 1]).logprob
@@ -131,26 +153,29 @@ class Engine:
                 self._sample(entry)
 
     def _sample(self, entry: Entry) -> None:
-        sequence, sampling = entry.sequence, entry.sequence.request.sampling
+        sequence = entry.sequence
         try:
-            sampler = sequence.sampler = sequence.sampler or self.backend.sampler(
-                sampling, seed=sequence.request.seed, past_token_ids=sequence.token_ids
-            )
-            token_id = sampler.sample(entry.row)
-        except SusLocalError as error:
-            self._end(sequence)
-            sequence.request.sink.on_error(error)
+            ended = self._pick(entry)
+        except Exception as error:
+            self._refuse(sequence, error)
             return
-        logprob: TokenLogprob | None = None
-        if sampling.logprobs:
-            logprob = self.backend.logprob(entry.row, token_id, sampling.top_logprobs)
-        sequence.append(token_id)
-        ended = sequence.request.sink.on_token(token_id, logprob)
-        reason = "stop" if ended else self._finish_reason(sequence, token_id)
+        reason = "stop" if ended else self._finish_reason(sequence, sequence.token_ids[-1])
         if reason is not None:
             self._finish(sequence, reason)
         elif sequence.num_computed - sequence.num_saved >= _CHECKPOINT_TOKENS:
             self.residency.save(sequence)
+
+    def _pick(self, entry: Entry) -> bool:
+        """Sample the next token and hand it over; True where it ends the answer."""
+        sequence, sampling = entry.sequence, entry.sequence.request.sampling
+        if sequence.sampler is None:
+            raise AssertionError(f"sequence {sequence.id} has no sampler")
+        token_id = sequence.sampler.sample(entry.row)
+        logprob: TokenLogprob | None = None
+        if sampling.logprobs:
+            logprob = self.backend.logprob(entry.row, token_id, sampling.top_logprobs)
+        sequence.append(token_id)
+        return sequence.request.sink.on_token(token_id, logprob)
 
     def _finish_reason(self, sequence: Sequence, token_id: int) -> FinishReason | None:
         sampling, info = sequence.request.sampling, self.backend.info
@@ -163,42 +188,63 @@ class Engine:
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
         """Answer first, save after: nobody waits for the saving."""
-        sequence.request.sink.on_finish(Finish(reason, sequence.usage(), sequence.timings()))
+        try:
+            sequence.request.sink.on_finish(Finish(reason, sequence.usage(), sequence.timings()))
+        except Exception as error:
+            self._refuse(sequence, error)
+        else:
+            self._end(sequence)
+
+    def _refuse(self, sequence: Sequence, error: Exception) -> None:
+        """One request failed, alone: the others go on."""
         self._end(sequence)
+        sequence.request.sink.on_error(as_told(error))
 
     def _end(self, sequence: Sequence) -> None:
         if sequence in self.residency.running:
             self.residency.leave(sequence)
+        elif sequence in self.scheduler.waiting:
+            self.scheduler.waiting.remove(sequence)
         if sequence.sampler is not None:
             sequence.sampler.close()
             sequence.sampler = None
 
     def _drop_cancelled(self) -> None:
         for sequence in [s for s in self.scheduler.waiting if s.cancelled]:
-            self.scheduler.waiting.remove(sequence)
             self._finish(sequence, "cancelled")
         for sequence in [s for s in self.residency.running if s.cancelled]:
             self._finish(sequence, "cancelled")
 
     def _undo(self, batch: Batch) -> None:
+        """Remove what a decode left that did not end; a shift may be carried out by half."""
         for entry in batch.entries:
             self.residency.undo(entry.sequence, entry.position)
+        for sequence in [s for s in self.residency.running if not s.settled]:
+            self.scheduler.preempt(sequence)
 
     def _fail(self, batch: Batch, error: BackendError) -> None:
         for entry in batch.entries:
-            self._end(entry.sequence)
-            entry.sequence.request.sink.on_error(error)
+            self._refuse(entry.sequence, error)
 
     def _decode_fully(self, piece: Slice) -> None:
         """Decode for a caller that has no cancelling of its own."""
         while True:
+            self.backend.clear_abort()
+            if self._stopping:
+                raise EngineClosedError("the model was closed", hint="load it again")
             try:
-                self.backend.decode([piece])
+                return self.backend.decode([piece])
             except DecodeAborted:
                 self.backend.remove(piece.sequence_id, piece.position)
-                self.backend.clear_abort()
-            else:
-                return
+
+
+def as_told(error: Exception) -> SusLocalError:
+    """An error as callers hear of it: of this package's own tree."""
+    if isinstance(error, SusLocalError):
+        return error
+    told = BackendError(f"the engine failed: {error!r}", hint="report this, with the model")
+    told.__cause__ = error
+    return told
 
 
 def check_fits(num_tokens: int, n_ctx: int) -> None:

@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from sus_local.engine.engine import Engine, check_fits
+from sus_local.engine.engine import Engine, as_told, check_fits
 from sus_local.engine.sequence import Request, Sequence
-from sus_local.errors import BackendError, EngineClosedError, SusLocalError
+from sus_local.errors import EngineClosedError
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class EngineLoop:
                 return
             self._closed.set()
             self._inbox.put(None)
-        self.engine.backend.abort()
+        self.engine.stop()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -105,9 +105,11 @@ class EngineLoop:
     def _take_in(self, ticket: Ticket) -> None:
         try:
             ticket.sequence = self.engine.add(ticket.request)
-            ticket.sequence.cancelled = ticket.cancelled
-        except SusLocalError as error:
-            ticket.request.sink.on_error(error)
+        except Exception as error:
+            ticket.request.sink.on_error(as_told(error))
+            return
+        if ticket.cancelled:
+            ticket.sequence.cancelled = True
 
     def _run(self) -> None:
         while self._empty_inbox(wait=self.engine.is_idle):
@@ -137,6 +139,4 @@ class EngineLoop:
 
     def _fail_all(self, error: Exception) -> None:
         """A step failed in a way that nobody foresaw: tell everybody, begin again clean."""
-        told = BackendError(f"the engine failed: {error!r}", hint="report this, with the model")
-        told.__cause__ = error
-        self.engine.fail_all(told)
+        self.engine.fail_all(as_told(error))

@@ -45,14 +45,16 @@ class Residency:
 
     def enter(self, sequence: Sequence) -> None:
         """Give a sequence a slot, and all the KV for it that exists anywhere."""
-        first = sequence.scheduled_at is None
-        if first and sequence.request.shift is not None:
+        first, note = sequence.scheduled_at is None, sequence.cache_note
+        if sequence.request.shift is not None:
             self._enter_shifted(sequence, sequence.request.shift)
         if sequence.slot is None:
             self._enter_prefix(sequence, sequence.root, sequence.token_ids)
         if first:
             sequence.num_cached_tokens = sequence.num_computed
             sequence.scheduled_at = time.perf_counter()
+        else:
+            sequence.cache_note = note
         self.running.append(sequence)
         self.clear_idle()
 
@@ -72,8 +74,10 @@ class Residency:
         self._release(sequence)
 
     def save(self, sequence: Sequence) -> None:
-        """Keep the KV that no block holds yet, if there is room for it."""
-        while sequence.settled and not self._is_saved(sequence):
+        """Keep the KV that no block holds, or holds no longer, if there is room for it."""
+        lost = (end for end, key in sequence.chain if key not in self._store)
+        sequence.rewind_chain(next(lost, sequence.num_saved + 1) - 1)
+        while sequence.settled and sequence.num_saved < sequence.num_computed:
             start = sequence.num_saved
             end = min(sequence.num_computed, start + MAX_BLOCK_TOKENS)
             if start < sequence.num_prompt_tokens < end:
@@ -98,6 +102,7 @@ class Residency:
         """Empty the context; nothing is saved."""
         for sequence in self.residents:
             self._release(sequence)
+        self._backend.remove(self.spare_slot, 0)
         self.running.clear()
         self.idle.clear()
 
@@ -172,11 +177,16 @@ class Residency:
         usable = min(cached, shift.start) + max(cached - shift.end, 0)
         if usable <= self.cached_length(sequence.root, sequence.token_ids):
             return
+        resident, _ = self._best_resident(shift.root, history, len(shift.token_ids))
+        if resident is not None:
+            self.save(resident)
         self._enter_prefix(sequence, shift.root, history)
         tail = sequence.cells[shift.end :]
-        if self.cells.num_own(tail) < len(tail):
-            self._release(sequence)  # a shift would move the cells of others too
-            return
+        if self.cells.num_own(tail) < len(tail):  # a shift would move the cells of others too
+            self._release(sequence)
+            self._take_slot(sequence)
+            limit = len(shift.token_ids)
+            self._restore(sequence, self._store.longest(shift.root, history, limit))
         self._cut(sequence, shift.start, shift.end)
         self._truncate(sequence, min(sequence.num_computed, len(sequence) - 1))
         sequence.cache_note = f"shifted {sequence.num_computed} tokens"
@@ -224,6 +234,7 @@ class Residency:
                 if payload is None or not self.make_room(block.end - block.start):
                     return
                 if not self._restore_run(sequence, payload, end):
+                    self._store.drop(block)
                     return
                 self.cells.grow(sequence.cells, missing)
                 sequence.num_computed = end
@@ -249,9 +260,9 @@ class Residency:
             return resident.num_computed
         return 0
 
-    @staticmethod
-    def _is_saved(sequence: Sequence) -> bool:
-        return sequence.num_saved == sequence.num_computed
+    def _is_saved(self, sequence: Sequence) -> bool:
+        whole = sequence.num_saved == sequence.num_computed
+        return whole and all(key in self._store for _, key in sequence.chain)
 
     # Leaving
 
@@ -261,10 +272,14 @@ class Residency:
             return False
         spare = self.spare_slot
         self._backend.copy(sequence.slot, spare, start, end)
-        payload = self._backend.save(spare)
-        self._backend.remove(spare, 0)
+        try:
+            payload = self._backend.save(spare)
+        finally:
+            self._backend.remove(spare, 0)
         run = sequence.token_ids[start:end]
-        block = self._store.save(sequence.tip, start, run, payload)
+        block = self._store.save(sequence.tip, start, run, payload) if payload else None
+        if block is None or block.key not in self._store:
+            return False
         sequence.chain.append((end, block.key))
         return True
 

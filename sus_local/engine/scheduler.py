@@ -79,9 +79,9 @@ class Scheduler:
             weight = 0.3 if self._prefill_rate else 1.0
             self._prefill_rate += weight * (rate - self._prefill_rate)
 
-    def preempt(self) -> None:
-        """Park the sequence that was admitted last; it waits at the head of the queue."""
-        sequence = self.running[-1]
+    def preempt(self, sequence: Sequence | None = None) -> None:
+        """Park a sequence, the last admitted if none is named; it waits at the queue's head."""
+        sequence = self.running[-1] if sequence is None else sequence
         self._residency.park(sequence)
         self.waiting.appendleft(sequence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Protocol
 from sus_local.backend.base import Sampler
 from sus_local.engine.cells import Holding
 from sus_local.errors import SusLocalError
-from sus_local.kv.blocks import chain_key
+from sus_local.kv.blocks import chain_key, digest
 from sus_local.results import FinishReason, Timings, TokenLogprob, Usage
 from sus_local.sampling import SamplingParams
 
@@ -188,4 +189,5 @@ def shifted_root(root: bytes, token_ids: Tokens[int], start: int, end: int) -> b
     It depends on everything that was computed before, so that an approximation is found again only
     by the conversation that made it, or one that did exactly the same.
     """
-    return chain_key(chain_key(root, token_ids[:end]), (start, end))
+    past = chain_key(root, token_ids[:end])
+    return digest(b"shift", past, struct.pack("<II", start, end))

@@ -16,7 +16,7 @@ class Tier(Protocol):
     def __contains__(self, key: bytes) -> bool: ...
     def get(self, block: Block) -> bytes | None: ...
     def fits(self, num_bytes: int) -> bool: ...
-    def put(self, block: Block, payload: bytes) -> list[bytes]: ...
+    def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]: ...
     def touch(self, keys: Iterable[bytes]) -> None: ...
     def drop(self, key: bytes) -> None: ...
 
@@ -65,8 +65,10 @@ class BlockStore:
         """Keep the KV of ``token_ids``, which follow ``parent`` at position ``start``."""
         block = make_block(parent, start, token_ids, payload)
         if block.key not in self._index:
+            self.touch(parent)
             self._index.add(block)
-            gone = [key for tier in self._tiers for key in tier.put(block, payload)]
+            before = self._before(block)
+            gone = [key for tier in self._tiers for key in tier.put(block, payload, before)]
             self._forget(gone)
         self.touch(block.key)
         return block
@@ -77,11 +79,17 @@ class BlockStore:
             payload = tier.get(block)
             if payload is not None:
                 if tier is not self.ram:
-                    self._forget(self.ram.put(block, payload))
+                    self.touch(block.key)
+                    self._forget(self.ram.put(block, payload, self._before(block)))
                 return payload
+        self.drop(block)
+        return None
+
+    def drop(self, block: Block) -> None:
+        """Let a block be found no more: it is damaged."""
+        for tier in self._tiers:
             tier.drop(block.key)
         self._index.remove(block.key)
-        return None
 
     def touch(self, key: bytes) -> None:
         """Make a block and all before it the newest."""
@@ -106,6 +114,9 @@ class BlockStore:
         for block in self._index:
             if not any(block.key in tier for tier in self._tiers):
                 raise AssertionError(f"block {block.key.hex()} is indexed and nowhere kept")
+
+    def _before(self, block: Block) -> list[bytes]:
+        return [other.key for other in self._index.ancestry(block.parent)]
 
     def _forget(self, keys: Iterable[bytes]) -> None:
         for key in keys:

@@ -61,9 +61,14 @@ class RamTier:
         """Whether a payload of this size could be kept at all."""
         return num_bytes <= self.budget_bytes
 
-    def put(self, block: Block, payload: bytes) -> list[bytes]:
-        """Keep a block's KV; the keys of the blocks that had to go, perhaps its own."""
-        if not self.fits(len(payload)):
+    def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]:
+        """Keep a block's KV; the keys of the blocks that had to go, perhaps its own.
+
+        Args:
+            keep: The newest blocks, which do not go for it: those before it.
+        """
+        kept = sum(len(self._payloads.get(key, b"")) for key in keep)
+        if kept + len(payload) > self.budget_bytes:
             return [block.key]
         gone = []
         while self.num_bytes + len(payload) > self.budget_bytes:
@@ -146,11 +151,13 @@ class DiskTier:
         """Whether a payload of this size could be kept at all."""
         return num_bytes + MAX_HEADER_BYTES <= self.budget_bytes
 
-    def put(self, block: Block, payload: bytes) -> list[bytes]:
-        """Have a block written; the keys of the blocks that have to go, perhaps its own."""
+    def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]:
+        """Have a block written; see :meth:`RamTier.put`."""
         size = header_size(block) + len(payload)
-        if size > self.budget_bytes or block.key in self._sizes:
-            return [] if block.key in self._sizes else [block.key]
+        if block.key in self._sizes:
+            return []
+        if sum(self._sizes.get(key, 0) for key in keep) + size > self.budget_bytes:
+            return [block.key]
         gone = []
         while self.num_bytes + size > self.budget_bytes or len(self._sizes) >= MAX_DISK_BLOCKS:
             gone.append(next(iter(self._sizes)))
