@@ -150,7 +150,7 @@ def _check_plan(plan: Plan) -> None:
     kind = DiskFullError if "of disk" in problem else ConvertError
     raise kind(
         f"the conversion {problem}",
-        hint="free some space, choose a smaller type, or another place with -o",
+        hint="free some space, choose a smaller type, or another place with -o and SUS_LOCAL_HOME",
         peak_disk_bytes=plan.peak_disk_bytes,
         peak_memory_bytes=plan.peak_memory_bytes,
     )
