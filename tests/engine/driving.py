@@ -95,3 +95,19 @@ def fresh_answer(token_ids: list[int], max_tokens: int, *, end_every: int = 16) 
         fake.decode([Slice(0, len(token_ids) + len(found) - 1, found[-1:], 1)])
         found.append(fake.next_token(0))
     return found
+
+
+def shifted_answer(shift: Shift, rest: list[int], max_tokens: int) -> list[int]:
+    """What a model says after turns left the middle of its history and the rest moved."""
+    fake = Fake(n_ctx=4096, n_batch=4096)
+    fake.decode([Slice(0, 0, shift.token_ids, 0)])
+    fake.remove(0, shift.start, shift.end)
+    fake.shift(0, shift.end, shift.start - shift.end)
+    position = len(shift.token_ids) - (shift.end - shift.start)
+    fake.decode([Slice(0, position, rest, 1)])
+    found = [fake.next_token(len(rest) - 1)]
+    while found[-1] != fake.info.eos and len(found) < max_tokens:
+        position = len(fake.cells(0))
+        fake.decode([Slice(0, position, found[-1:], 1)])
+        found.append(fake.next_token(0))
+    return found
