@@ -1,37 +1,29 @@
 """A checkpoint on the hub, read as a stream.
 
 Headers come first, by range requests. Then one shard after another: the next is fetched while one
-is read, and each is deleted when its reader leaves it, so at most two are on disk. A shard that is
-in the hub client's own cache is read there and never deleted. Shards bypass that cache and its
-chunk store, unless they are to be kept.
+is read, and each is deleted when its reader leaves it, so at most two are on disk.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sus_local import hub, paths
-from sus_local.download import PARTIAL_SUFFIX, Download
-from sus_local.errors import CheckpointError, OfflineError, OutputHeldError
+from sus_local.errors import CheckpointError, OfflineError
 from sus_local.hub import HubFile, Repository
 
 from . import safetensors_file, weights
 from .folder import FolderSource, reading
 from .mapped import MappedShard
 from .source import Shard, ShardReader, Source, TensorInfo, Waiting
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from .spool import Spool
 
 _FIRST_HEADER_BYTES = 1 << 16
 _HEADERS_AT_ONCE = 4
-_POLL_S = 0.2
-_STOP_S = 2.0
 
 
 def open_repository(
@@ -82,11 +74,8 @@ class HubSource:
         self.revision: str | None = repository.commit
         self.spool: Path | None = spool
         self._source = repository
-        self._spool = spool
-        self._keep = keep_source
+        self._spool = Spool(repository, spool, keep=keep_source)
         self._skipped: set[str] = set()
-        self._fetches: dict[str, _Fetch] = {}
-        self._lock: BaseFileLock | None = None
         self.config: Mapping[str, Any] = self._json("config.json", required=True)
         self.generation_config: Mapping[str, Any] = self._json("generation_config.json")
         shards, index = self._find_shards()
@@ -97,7 +86,7 @@ class HubSource:
     def peak_disk_bytes(self) -> int:
         """Two neighbouring shards at most, or all of them if they are kept."""
         missing = [self._missing_bytes(shard) for shard in self.shards]
-        if self._keep:
+        if self._spool.keep:
             return sum(missing)
         needed = [size for size in missing if size] + [0]
         return max(a + b for a, b in zip(needed, [*needed[1:], 0], strict=True))
@@ -115,32 +104,26 @@ class HubSource:
             ShardError: It is not what its header promised.
             OutputHeldError: Another conversion fetches the same shards.
         """
-        path = self._wait_for(shard, waiting or (lambda num_bytes: None))
-        self._start(self._next_missing(shard))
+        path = self._spool.wait(shard, waiting or (lambda num_bytes: None))
+        following = self._next_missing(shard)
+        if following is not None:
+            self._spool.fetch(following)
         with reading(shard.name):
             # What was fetched here was verified; what the cache holds is compared when hashed.
-            digest = shard.sha256 if path == self._spooled(shard) else None
+            digest = shard.sha256 if path == self._spool.path(shard) else None
             opened = MappedShard(path, shard, digest=digest)
         with opened as reader:
             yield reader
-        self._release(shard)
+        self._spool.release(shard)
 
     def skip(self, shard: Shard) -> None:
         """This shard is not needed any more: do not fetch it, and delete what was fetched."""
         self._skipped.add(shard.name)
-        self._stop(shard.name)
-        self._release(shard)
-        _delete(self._spooled(shard).with_name(shard.name + PARTIAL_SUFFIX))
+        self._spool.release(shard)
 
     def close(self) -> None:
         """Stop what is under way. Finished and partial shards stay for the next attempt."""
-        for name in list(self._fetches):
-            self._stop(name)
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-        with suppress(OSError):
-            self._spool.rmdir()
+        self._spool.close()
 
     def _json(self, name: str, *, required: bool = False) -> dict[str, Any]:
         path = self.path(name)
@@ -172,7 +155,7 @@ class HubSource:
             return list(pool.map(self._header, self.shards))
 
     def _header(self, shard: Shard) -> list[TensorInfo]:
-        path = self._find(shard)
+        path = self._spool.find(shard)
         if path is not None:
             with reading(shard.name):
                 return safetensors_file.read_header(path)
@@ -184,125 +167,21 @@ class HubSource:
             content += hub.read_range(self._source, shard.name, end, needed)
         return safetensors_file.parse(content, name=shard.name, size=shard.size)
 
-    def _spooled(self, shard: Shard) -> Path:
-        return self._spool / shard.name
-
-    def _find(self, shard: Shard) -> Path | None:
-        """The shard if it is on this machine and whole."""
-        spooled = self._spooled(shard)
-        if spooled.is_file() and spooled.stat().st_size == shard.size:
-            return spooled
-        return hub.find_cached(self._source, shard.name)
-
     def _missing_bytes(self, shard: Shard) -> int:
-        return 0 if shard.name in self._skipped or self._find(shard) else shard.size
+        return 0 if shard.name in self._skipped or self._spool.find(shard) else shard.size
 
     def _next_missing(self, shard: Shard) -> Shard | None:
         """The shard to fetch while this one is read; None if the next one lies in the spool."""
         for later in self.shards[self.shards.index(shard) + 1 :]:
             if later.name in self._skipped:
                 continue
-            path = self._find(later)
+            path = self._spool.find(later)
             if path is None:
                 return later
-            if path == self._spooled(later):
+            if path == self._spool.path(later):
                 return None
         return None
-
-    def _wait_for(self, shard: Shard, waiting: Waiting) -> Path:
-        path = self._find(shard)
-        if path is None:
-            self._start(shard)
-            path = self._fetches[shard.name].wait(waiting)
-        self._fetches.pop(shard.name, None)
-        return path
-
-    def _start(self, shard: Shard | None) -> None:
-        if shard is not None and shard.name not in self._fetches:
-            self._hold_spool()
-            self._fetches[shard.name] = self._fetch(shard)
-
-    def _fetch(self, shard: Shard) -> _Fetch:
-        if self._keep:
-            hub.remember_revision(self._source)
-            return _Fetch(lambda: hub.fetch(self._source, shard.name))
-        path = self._spooled(shard)
-        download = Download(self._source, shard.name, path)
-
-        def run() -> Path:
-            download.run()
-            return path
-
-        return _Fetch(run, download)
-
-    def _stop(self, name: str) -> None:
-        fetch = self._fetches.pop(name, None)
-        if fetch is not None:
-            fetch.stop()
-
-    def _release(self, shard: Shard) -> None:
-        _delete(self._spooled(shard))
-
-    def _hold_spool(self) -> None:
-        """Two processes must not append to one partial file."""
-        from filelock import FileLock, Timeout
-
-        if self._lock is not None:
-            return
-        self._spool.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(self._spool) + ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise OutputHeldError(
-                f"another conversion fetches {self.label} to {self._spool}",
-                hint="wait for it; one run takes several -q at once",
-                path=str(self._spool),
-            ) from None
-        self._lock = lock
-
-
-class _Fetch:
-    """A download under way on a thread of its own, which never keeps the process alive."""
-
-    def __init__(self, run: Callable[[], Path], download: Download | None = None) -> None:
-        self._run = run
-        self._download = download
-        self._path: Path | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="sus-local-fetch", daemon=True)
-        self._thread.start()
-
-    def _work(self) -> None:
-        try:
-            self._path = self._run()
-        except BaseException as error:
-            self._error = error
-
-    def wait(self, waiting: Waiting) -> Path:
-        """The fetched file, or the error that stopped it. Ctrl-C is heard on every platform."""
-        while self._thread.is_alive():
-            if self._download is not None:
-                waiting(self._download.num_bytes)
-            self._thread.join(_POLL_S)
-        if self._error is not None:
-            raise self._error
-        if self._path is None:
-            raise RuntimeError("the fetch ended without a file")
-        return self._path
-
-    def stop(self) -> None:
-        """End it soon, and let go of the file."""
-        if self._download is not None:
-            self._download.stop()
-            self._thread.join(_STOP_S)
 
 
 def _shard(file: HubFile) -> Shard:
     return Shard(file.name, file.size, version=file.sha256 or "", sha256=file.sha256)
-
-
-def _delete(path: Path) -> None:
-    """Windows refuses while a view of the file is alive; then it stays until the next run."""
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
