@@ -67,11 +67,12 @@ def model_fields(
 
 def _general(source: Source, specs: Sequence[TensorSpec], mixture: str) -> dict[str, Value]:
     name = model_name(source)
+    shown = _card(source).get("model_name") or re.sub(r"[-_]+", " ", name).strip() or name
     parameters = sum(spec.size for spec in specs if spec.source)
     fields: dict[str, Value] = {
         "general.architecture": "llama",
         "general.type": "model",
-        "general.name": re.sub(r"[-_]+", " ", name).strip() or name,
+        "general.name": str(shown),
         "general.basename": name,
         "general.size_label": size_label(parameters),
         "general.file_type": UInt32(FILE_TYPES[mixture].id),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sus_local.convert.journal import Journal, OutputLock
-from sus_local.convert.writer import Layout, Place, part_name
+from sus_local.convert.writer import ALIGNMENT, Layout, Place, part_name
 from sus_local.errors import NonFiniteError, VerificationError
 from sus_local.models import read_manifest
 
@@ -96,7 +96,9 @@ class Output:
 
     def _open(self, number: int) -> BinaryIO:
         part, path = self.layout.parts[number], self.partial[number]
-        file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        # What nobody writes, the padding, has to be empty: so no rest of another conversion stays.
+        resumed = bool(self.done) and path.exists()
+        file = path.open("r+b" if resumed else "w+b", buffering=0)
         file.truncate(part.size)
         file.seek(0)
         write_all(file, part.header)
@@ -147,7 +149,10 @@ class Output:
                     progress(len(piece))
                 if own.hexdigest() != self.done.get(place.spec.name):
                     raise _differs(self.paths[number], place.spec.name)
-                whole.update(file.read(-place.size % 32))
+                padding = file.read(-place.size % ALIGNMENT)
+                whole.update(padding)
+                if any(padding):
+                    raise _differs(self.paths[number], f"the padding after {place.spec.name}")
             if file.read(1):
                 raise _differs(self.paths[number], "its length")
         return whole.hexdigest()

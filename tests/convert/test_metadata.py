@@ -15,6 +15,7 @@ from sus_local.convert.tensors import expected_tensors
 from .checkpoints import write_checkpoint, write_json
 
 CARD = """---
+model_name: The Model
 license: other
 license_name: yi-license
 license_link: https://example.org/LICENSE
@@ -53,6 +54,7 @@ def test_tells_license_and_base_model_of_the_card(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path)
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     fields = fields_of(folder)
+    assert fields["general.name"] == "The Model"
     assert fields["general.license"] == "other"
     assert fields["general.license.name"] == "yi-license"
     assert fields["general.license.link"] == "https://example.org/LICENSE"

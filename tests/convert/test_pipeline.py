@@ -221,6 +221,15 @@ def test_a_damaged_partial_file_is_noticed_and_made_again(folder: Path, tmp_path
     assert made.sha256 == whole.sha256
 
 
+def test_a_partial_file_of_another_conversion_leaves_no_trace(tmp_path: Path) -> None:
+    # Vectors of 36 floats are followed by padding.
+    folder = write_checkpoint(tmp_path / "in", hidden=36, head_dim=10)
+    whole = convert(str(folder), types=["Q8_0"], output=tmp_path / "whole.gguf").outputs[0]
+    (tmp_path / "a.gguf.partial").write_bytes(b"\xff" * (whole.bytes + 100))
+    made = convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf").outputs[0]
+    assert made.sha256 == whole.sha256
+
+
 COMMAND = (sys.executable, "-m", "sus_local", "convert")
 
 
