@@ -26,8 +26,8 @@ from platformdirs import user_cache_path
 from random_model import write_random_model
 from throughput import Throughput
 
+from sus_local.backend.options import num_physical_cores
 from sus_local.offload.gguf_facts import ModelFacts, read_facts
-from sus_local.offload.machine import physical_cores
 
 CASES = ("decode", "prefill", "batched", "chat", "interrupted", "restart", "saving", "idle")
 
@@ -118,7 +118,7 @@ def _options() -> argparse.Namespace:
     add("--model", type=Path, help="a GGUF file; a random one of 1.2 B if not given")
     add("--only", type=_names, default=set(CASES), help=f"some of {','.join(CASES)}")
     add("--rounds", type=int, default=5, help="pairs of measurements a figure")
-    add("--threads", type=int, default=physical_cores())
+    add("--threads", type=int, default=num_physical_cores())
     add("--cache", type=Path, default=user_cache_path("sus-local-bench"))
     add("--llama-cpp", type=Path, help="llama.cpp's source, instead of downloading it")
     add("--build", type=Path, help="a folder in which llama.cpp was built with CMake")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from sus_local.errors import InvalidModelError, ModelNotFoundError, from_os_error
 
 MAGIC = b"GGUF"
+_SPLIT = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf")
 
 Value = int | float | bool | str
 
@@ -198,3 +200,17 @@ class _Reader:
             raise ValueError(f"tensor {name!r} has {num_dimensions} dimensions")
         shape = tuple(self._number("Q") for _ in range(num_dimensions))
         return TensorEntry(name, shape, self._number("I"), self._number("Q"))
+
+
+def split_parts(path: Path) -> tuple[Path, ...]:
+    """All parts of the split GGUF that ``path`` belongs to, or ``path`` alone.
+
+    >>> [part.name for part in split_parts(Path("a-00002-of-00002.gguf"))]
+    ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf']
+    """
+    match = _SPLIT.fullmatch(path.name)
+    if match is None:
+        return (path,)
+    stem, total = match[1], int(match[2])
+    names = (f"{stem}-{part:05d}-of-{total:05d}.gguf" for part in range(1, total + 1))
+    return tuple(path.with_name(name) for name in names)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from hashlib import blake2b
 from pathlib import Path
+
+from sus_local.header import split_parts
 
 _SAMPLE_BYTES = 64 * 1024
 _NUM_SAMPLES = 64
@@ -28,16 +29,3 @@ def file_fingerprint(path: Path) -> str:
                 file.seek(size * index // _NUM_SAMPLES)
                 state.update(file.read(_SAMPLE_BYTES))
     return state.hexdigest()
-
-
-def split_parts(path: Path) -> list[Path]:
-    """All parts of a split GGUF, given one of them; else the file itself.
-
-    >>> split_parts(Path("a-00001-of-00002.gguf"))[1].name
-    'a-00002-of-00002.gguf'
-    """
-    match = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})\.gguf", path.name)
-    if match is None:
-        return [path]
-    stem, total = match.groups()
-    return [path.with_name(f"{stem}-{i:05d}-of-{total}.gguf") for i in range(1, int(total) + 1)]

@@ -18,7 +18,7 @@ from llama_cpp import llama_cpp as c
 from sus_local.backend.base import DecodeAborted, ModelInfo, Slice
 from sus_local.backend.batch_arrays import BatchArrays
 from sus_local.backend.embedding import EmbeddingContext
-from sus_local.backend.fingerprint import file_fingerprint, split_parts
+from sus_local.backend.fingerprint import file_fingerprint
 from sus_local.backend.llama_log import log
 from sus_local.backend.options import (
     DEFAULT_N_CTX,
@@ -29,6 +29,7 @@ from sus_local.backend.options import (
 )
 from sus_local.backend.sampler_chain import SamplerChain
 from sus_local.errors import BackendError, InvalidModelError, ModelLoadError, ModelNotFoundError
+from sus_local.header import split_parts
 from sus_local.results import TokenLogprob
 from sus_local.sampling import SamplingParams
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sus_local.errors import InvalidModelError
-from sus_local.header import Header, TensorEntry, read_header
+from sus_local.header import Header, TensorEntry, read_header, split_parts
 
-_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
 
@@ -64,26 +63,12 @@ def read_facts(path: Path | str) -> ModelFacts:
         InvalidModelError: It is not a GGUF, is truncated, or lacks what describes a LLaMA model.
         StorageError: It cannot be read.
     """
-    paths = split_paths(Path(path))
+    paths = split_parts(Path(path))
     headers = [read_header(part) for part in paths]
     sizes: dict[str, int] = {}
     for part, header in zip(paths, headers, strict=True):
         sizes.update(_tensor_sizes(part, header))
     return _facts(paths, headers, sizes)
-
-
-def split_paths(path: Path) -> tuple[Path, ...]:
-    """All parts of the split GGUF that ``path`` belongs to, or ``path`` alone.
-
-    >>> [p.name for p in split_paths(Path("a-00002-of-00002.gguf"))]
-    ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf']
-    """
-    match = _SPLIT.search(path.name)
-    if match is None:
-        return (path,)
-    stem, total = path.name[: match.start()], int(match[2])
-    names = (f"{stem}-{part:05d}-of-{total:05d}.gguf" for part in range(1, total + 1))
-    return tuple(path.with_name(name) for name in names)
 
 
 def _tensor_sizes(path: Path, header: Header) -> dict[str, int]:

@@ -1,9 +1,7 @@
-"""This machine's processor and memory, as far as running a model goes."""
+"""This machine's memory, as far as running a model goes."""
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,26 +24,6 @@ def system_memory() -> Memory:
 
     found = psutil.virtual_memory()
     return _limited(Memory(int(found.total), int(found.available)), Path("/sys/fs/cgroup"))
-
-
-def physical_cores() -> int:
-    """The physical cores that this process may use: the default number of threads.
-
-    A second hardware thread of a core shares its vector units, and makes nothing faster.
-
-    >>> physical_cores() >= 1
-    True
-    """
-    import psutil
-
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    return max(1, min(physical, _usable_cores()))
-
-
-def _usable_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _limited(memory: Memory, cgroup: Path) -> Memory:

@@ -8,9 +8,10 @@ import pytest
 
 from sus_local.backend import ggml_devices
 from sus_local.backend.ggml_devices import Device
+from sus_local.backend.options import num_physical_cores
 from sus_local.errors import BackendError
 from sus_local.offload import devices
-from sus_local.offload.machine import Memory, _limited, physical_cores, system_memory
+from sus_local.offload.machine import Memory, _limited, system_memory
 
 CPU = Device("CPU", "", "CPU", "cpu", 1, 1)
 CUDA = Device("CUDA0", "a GPU", "CUDA", "gpu", 1, 1)
@@ -99,7 +100,7 @@ def test_a_container_without_a_limit_changes_nothing(tmp_path: Path, text: str) 
 def test_threads_are_at_most_the_physical_cores() -> None:
     import psutil
 
-    assert 1 <= physical_cores() <= (psutil.cpu_count(logical=True) or 1)
+    assert 1 <= num_physical_cores() <= (psutil.cpu_count(logical=True) or 1)
 
 
 @pytest.mark.gpu

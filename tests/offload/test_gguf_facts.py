@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sus_local.errors import InvalidModelError, ModelNotFoundError
-from sus_local.offload.gguf_facts import read_facts, split_paths
+from sus_local.header import split_parts
+from sus_local.offload.gguf_facts import read_facts
 
 
 def test_facts_tell_the_shape_and_every_byte(make_model: Callable[..., Path]) -> None:
@@ -31,7 +32,7 @@ def test_a_model_without_an_output_matrix_is_tied(make_model: Callable[..., Path
 
 
 def test_any_part_of_a_split_model_stands_for_the_whole(tmp_path: Path) -> None:
-    parts = split_paths(tmp_path / "m-00002-of-00003.gguf")
+    parts = split_parts(tmp_path / "m-00002-of-00003.gguf")
     assert [part.name for part in parts] == [f"m-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
 
 
