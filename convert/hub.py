@@ -85,7 +85,8 @@ class HubSource:
     @property
     def peak_disk_bytes(self) -> int:
         """Two neighbouring shards at most, or all of them if they are kept."""
-        missing = [self._missing_bytes(shard) for shard in self.shards]
+        wanted = [shard for shard in self.shards if shard.name not in self._skipped]
+        missing = [self._spool.missing_bytes(shard) for shard in wanted]
         if self._spool.keep:
             return sum(missing)
         needed = [size for size in missing if size] + [0]
@@ -166,9 +167,6 @@ class HubSource:
         if needed > end:
             content += hub.read_range(self._source, shard.name, end, needed)
         return safetensors_file.parse(content, name=shard.name, size=shard.size)
-
-    def _missing_bytes(self, shard: Shard) -> int:
-        return 0 if shard.name in self._skipped or self._spool.find(shard) else shard.size
 
     def _next_missing(self, shard: Shard) -> Shard | None:
         """The shard to fetch while this one is read; None if the next one lies in the spool."""

@@ -54,6 +54,13 @@ class Spool:
             return path
         return hub.find_cached(self._repository, shard.name)
 
+    def missing_bytes(self, shard: Shard) -> int:
+        """What a shard will take on disk beyond what is there."""
+        if self.find(shard) is not None:
+            return 0
+        partial = _partial(self.path(shard))
+        return shard.size - (partial.stat().st_size if partial.exists() else 0)
+
     def fetch(self, shard: Shard) -> Fetch:
         """Start to fetch a shard, unless that is under way.
 
@@ -87,7 +94,7 @@ class Spool:
         if fetch is not None:
             fetch.stop()
         path = self.path(shard)
-        for rest in (path, path.with_name(path.name + PARTIAL_SUFFIX)):
+        for rest in (path, _partial(path)):
             if rest.exists():
                 self._hold()
                 # Windows refuses while a view is alive; the next attempt finds the file.
@@ -175,3 +182,7 @@ class Fetch:
         if self._download is not None:
             self._download.stop()
             self._thread.join(_STOP_S)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + PARTIAL_SUFFIX)

@@ -164,6 +164,9 @@ def test_another_process_goes_on_with_the_partial_file(server: HubServer, spool:
     spool.mkdir(parents=True)
     (spool / (SHARDS[0] + ".part")).write_bytes(content[:123_456])
     source = open_hub()
+    sizes = [shard.size for shard in source.shards]
+    expected = max(sizes[0] - 123_456 + sizes[1], sizes[1] + sizes[2])
+    assert source.peak_disk_bytes == expected
     with source.open(source.shards[0]) as reader:
         assert reader.path.read_bytes() == content
     assert server.fetched(SHARDS[0])[1:] == [(123_456, len(content))]
