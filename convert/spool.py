@@ -59,7 +59,7 @@ class Spool:
         if self.find(shard) is not None:
             return 0
         partial = _partial(self.path(shard))
-        return shard.size - (partial.stat().st_size if partial.exists() else 0)
+        return max(0, shard.size - (partial.stat().st_size if partial.exists() else 0))
 
     def fetch(self, shard: Shard) -> Fetch:
         """Start to fetch a shard, unless that is under way.
