@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sus_local.convert.memory import physical_memory
 
@@ -37,6 +38,14 @@ class PlannedOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What does not fit, and in ``message`` by how much."""
+
+    resource: Literal["memory", "disk"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A conversion before it begins.
 
@@ -49,7 +58,7 @@ class Plan:
         peak_memory_bytes: An upper estimate.
         peak_disk_bytes: The outputs and what the source takes at once.
         free_disk_bytes: Where the outputs go, what earlier attempts left there counted as free.
-        problems: What does not fit, one line each.
+        problems: What does not fit.
     """
 
     source: str
@@ -61,7 +70,7 @@ class Plan:
     peak_memory_bytes: int
     peak_disk_bytes: int
     free_disk_bytes: int
-    problems: Sequence[str]
+    problems: Sequence[Problem]
 
     @property
     def fits(self) -> bool:
@@ -84,26 +93,26 @@ def peak_memory(threads: int, widest_row: int, num_types: int, vocab_size: int) 
 
 def find_problems(
     memory: int, disk: Sequence[tuple[Path, int]], *, total_memory: int | None = None
-) -> list[str]:
+) -> list[Problem]:
     """What does not fit.
 
     Args:
         memory: Peak resident bytes.
         disk: Folders, and the bytes that will be written in each.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     total = physical_memory() if total_memory is None else total_memory
     if total and memory > total:
-        problems.append(f"needs {gigabytes(memory)} of memory, this machine has {gigabytes(total)}")
+        told = f"needs {gigabytes(memory)} of memory, this machine has {gigabytes(total)}"
+        problems.append(Problem("memory", told))
     needed: Counter[int] = Counter()
     for folder, size in disk:
         device = existing(folder).stat().st_dev
         needed[device] += size
         free = free_bytes(folder)
         if needed[device] > free:
-            problems.append(
-                f"needs {gigabytes(needed[device])} of disk at {folder}, {gigabytes(free)} is free"
-            )
+            lacks = f"{gigabytes(needed[device])} of disk at {folder}, {gigabytes(free)} is free"
+            problems.append(Problem("disk", f"needs {lacks}"))
     return problems
 
 

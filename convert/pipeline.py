@@ -30,7 +30,16 @@ from sus_local.models import write_manifest
 
 @dataclass(frozen=True, slots=True)
 class ConvertedOutput:
-    """One finished output; of several files, the first, and the bytes of all."""
+    """One finished output.
+
+    Attributes:
+        path: Its file; of several, the first.
+        type: The mixture.
+        bytes: Of all its files.
+        sha256: Of ``path``.
+        tensors: How many it holds.
+        files: All of them.
+    """
 
     path: Path
     type: str
@@ -147,9 +156,9 @@ def _check_plan(plan: Plan) -> None:
     if plan.fits:
         return
     problem = plan.problems[0]
-    kind = DiskFullError if "of disk" in problem else ConvertError
+    kind = DiskFullError if problem.resource == "disk" else ConvertError
     raise kind(
-        f"the conversion {problem}",
+        f"the conversion {problem.message}",
         hint="free some space, choose a smaller type, or another place with -o and SUS_LOCAL_HOME",
         peak_disk_bytes=plan.peak_disk_bytes,
         peak_memory_bytes=plan.peak_memory_bytes,
@@ -163,11 +172,11 @@ def _run(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
     with ExitStack() as stack:
         for output in missing:
             stack.enter_context(output)
-        resumed = sum(len(output.done) for output in missing)
-        resumed += sum(len(output.layout.places) for output in prepared.outputs) - sum(
-            len(output.layout.places) for output in missing
+        there = (
+            len(output.done if output in missing else output.layout.places)
+            for output in prepared.outputs
         )
-        if resumed:
+        if resumed := sum(there):
             tell(Resumed(resumed))
         rest = replace(prepared, outputs=missing)
         _write_computed(rest)

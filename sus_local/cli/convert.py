@@ -105,7 +105,6 @@ def plan_object(plan: Plan) -> dict[str, Any]:
     return {
         **asdict(plan),
         "outputs": outputs,
-        "problems": list(plan.problems),
         "fits": plan.fits,
     }
 
@@ -154,7 +153,9 @@ def told_plan(plan: Plan) -> str:
             threads=plan.threads,
         )
     )
-    lines += [t("  does not fit: it {problem}", problem=problem) for problem in plan.problems]
+    lines += [
+        t("  does not fit: it {problem}", problem=problem.message) for problem in plan.problems
+    ]
     return "\n".join(lines)
 
 

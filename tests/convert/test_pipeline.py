@@ -320,7 +320,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_begins(
     monkeypatch.setattr("sus_local.convert.estimates.free_bytes", lambda path: 1000)
     planned = plan(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
     assert not planned.fits
-    assert "is free" in planned.problems[0]
+    assert "is free" in planned.problems[0].message
     with pytest.raises(DiskFullError) as caught:
         convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
     assert caught.value.peak_disk_bytes == planned.peak_disk_bytes
