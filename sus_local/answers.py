@@ -11,6 +11,7 @@ as other tokens than the model wrote, and its KV would not be found; so its own 
 
 from __future__ import annotations
 
+import codecs
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -54,7 +55,7 @@ class AnswerMemory:
         (97, 98)
         """
         wanted = text.encode("utf-8", errors="surrogatepass")
-        for future in futures:
+        for future in futures if wanted else ():
             said = b""
             for index, token_id in enumerate(future):
                 said += token_bytes_of(token_id)
@@ -67,3 +68,20 @@ class AnswerMemory:
     @staticmethod
     def _key(prompt: Sequence[int], text: str) -> bytes:
         return digest(token_bytes(prompt), text.encode("utf-8", errors="surrogatepass"))
+
+
+def whole_characters(
+    token_ids: tuple[int, ...], token_bytes_of: Callable[[int], bytes]
+) -> tuple[int, ...]:
+    """Tokens without those at the end that begin a character and do not end it.
+
+    >>> whole_characters((97, 0xE4, 0xB8), lambda token_id: bytes([token_id]))
+    (97,)
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    num_whole = 0
+    for index, token_id in enumerate(token_ids):
+        decoder.decode(token_bytes_of(token_id))
+        if not decoder.getstate()[0]:
+            num_whole = index + 1
+    return token_ids[:num_whole]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sus_local import template
-from sus_local.answers import AnswerMemory
+from sus_local.answers import AnswerMemory, whole_characters
 from sus_local.backend.base import Backend
 from sus_local.engine.engine import Engine
 from sus_local.engine.loop import EngineLoop, Ticket
@@ -119,13 +119,7 @@ class LLM:
         parts = template.segments(messages)
         if history == "retokenize":
             return template.encode(template.join_text(parts), self.tokenize, self.eos)
-        token_ids: list[int] = []
-        for before, part in zip([None, *parts], parts, strict=False):
-            known = None
-            if isinstance(before, template.Text) and isinstance(part, template.Text):
-                known = self._known_answer(token_ids, part.text)
-            token_ids += known or template.encode([part], self.tokenize, self.eos)
-        return token_ids
+        return [token_id for run in self._encode_each(parts) for token_id in run]
 
     def generate(
         self,
@@ -182,11 +176,15 @@ class LLM:
         history: template.History = "exact",
     ) -> AsyncIterator[Piece]:
         """:meth:`stream` for asyncio; leaving the loop ends the answer."""
+        import asyncio
+
         sampling = self._fill(sampling)
         feed = AsyncFeed()
         tickets: list[Ticket] = []
         num_open = sampling.n
-        self._submit(prompt, sampling, history, feed, tickets.append)
+        # Not on the event loop: a look for known answers waits for the engine's step to end.
+        token_ids, remember = await asyncio.to_thread(self._encode_prompt, prompt, history)
+        self.submit(token_ids, sampling, feed, on_done=remember, attach=tickets.append)
         try:
             while num_open:
                 piece = await feed.get()
@@ -205,7 +203,7 @@ class LLM:
         """
         import numpy as np
 
-        ids = list(token_ids)
+        ids = self._check_ids(token_ids)
         return np.array(self._loop.call(lambda: self._loop.engine.score(ids)), dtype=np.float64)
 
     def embed(self, text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -318,16 +316,32 @@ class LLM:
         if not prompt or isinstance(prompt[0], int):
             return self._check_ids(prompt), None
         messages: Sequence[template.Message] = prompt  # type: ignore[assignment]
-        token_ids = self.encode(messages, history=history)
-        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
-        num_begun = len(template.encode(template.segments(messages)[-1:], self.tokenize, self.eos))
-        start = len(token_ids) - (num_begun if begun else 0)
+        if history == "retokenize":
+            return self.encode(messages, history=history), None
+        runs = self._encode_each(template.segments(messages))
+        token_ids = [token_id for run in runs for token_id in run]
+        continues = messages[-1]["role"] == "assistant"
+        begun = messages[-1]["content"] if continues else ""
+        start = len(token_ids) - (len(runs[-1]) if continues else 0)
 
         def remember(result: Result) -> None:
-            answer = (*token_ids[start:], *without_end(result.token_ids, self._info.end_token_ids))
+            said = without_end(result.token_ids, self._info.end_token_ids)
+            answer = (*token_ids[start:], *whole_characters(said, self._backend.token_bytes))
             self._answers.remember(token_ids[:start], begun + result.text, answer)
 
         return token_ids, remember
+
+    def _encode_each(self, parts: Sequence[template.Segment]) -> list[list[int]]:
+        """Token ids of each segment; those that follow a user's text may be known answers."""
+        runs: list[list[int]] = []
+        so_far: list[int] = []
+        for before, part in zip([None, *parts], parts, strict=False):
+            known = None
+            if isinstance(before, template.Text) and isinstance(part, template.Text):
+                known = self._known_answer(so_far, part.text)
+            runs.append(list(known or template.encode([part], self.tokenize, self.eos)))
+            so_far += runs[-1]
+        return runs
 
     def _check_ids(self, token_ids: Sequence[Any]) -> list[int]:
         for index, token_id in enumerate(token_ids):

@@ -105,7 +105,7 @@ class Engine:
     def score(self, token_ids: Tokens[int]) -> list[float]:
         """The log-probability of each token after those before it, from the second on."""
         num_computed, num_rows = len(token_ids) - 1, min(_SCORE_ROWS, self.backend.info.n_batch)
-        check_fits(max(1, num_computed), self.backend.info.n_ctx)
+        check_fits(num_computed or 1, self.backend.info.n_ctx)
         while not self.residency.make_room(num_computed) and self.scheduler.running:
             self.scheduler.preempt()
         spare, found = self.residency.spare_slot, []

@@ -106,13 +106,13 @@ class Scheduler:
         """Whether a running prefill is about to compute a beginning that this one shares."""
         cached = self._residency.cached_length(sequence.root, sequence.token_ids)
         limit = len(sequence) - 1
-        return any(
-            other.in_prefill
-            and other.root == sequence.root
-            and common_length(other.token_ids, sequence.token_ids, 0, limit)
-            >= max(cached, other.num_computed) + _MIN_SHARED_TOKENS
-            for other in self.running
-        )
+        for other in self.running:
+            if other.in_prefill and other.root == sequence.root:
+                common = common_length(other.token_ids, sequence.token_ids, 0, limit)
+                worth = 1 if common == limit else _MIN_SHARED_TOKENS
+                if common >= max(cached, other.num_computed) + worth:
+                    return True
+        return False
 
     def _reserve(self) -> None:
         """See that each sequence can compute at least one token."""
