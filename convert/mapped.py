@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import mmap
 from pathlib import Path
-from types import TracebackType
 
 from sus_local.errors import ShardError
 
@@ -48,12 +47,7 @@ class MappedShard:
     def __enter__(self) -> MappedShard:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from sus_local.convert.folder import FolderSource
 from sus_local.convert.mapped import MappedShard
-from sus_local.convert.source import Shard, Source, open_source
+from sus_local.convert.source import Shard, open_source
 from sus_local.convert.weights import parse_index
 from sus_local.errors import (
     CheckpointError,
@@ -23,6 +23,7 @@ from sus_local.errors import (
 )
 
 from .checkpoints import random_tensors, safetensors_bytes, write_checkpoint, write_json
+from .hub_reading import read_all
 
 INDEX = "model.safetensors.index.json"
 SHARDS = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
@@ -42,22 +43,12 @@ def edit_index(folder: Path, **changes: str | None) -> None:
     write_json(folder / INDEX, index)
 
 
-def contents(source: Source) -> dict[str, bytes]:
-    found = {}
-    for shard in source.shards:
-        with source.open(shard) as reader:
-            for tensor in source.tensors.values():
-                if tensor.shard == shard.name:
-                    found[tensor.name] = bytes(reader.read(tensor))
-    return found
-
-
 def test_shards_hold_what_one_file_holds(tmp_path: Path, sharded: Path) -> None:
     single = open_source(str(write_checkpoint(tmp_path / "single")))
     several = open_source(str(sharded))
     assert [s.name for s in single.shards] == ["model.safetensors"]
     assert [s.name for s in several.shards] == SHARDS
-    assert contents(single) == contents(several)
+    assert read_all(single) == read_all(several)
 
 
 def test_folder_tells_what_it_is(sharded: Path) -> None:
@@ -81,7 +72,7 @@ def test_generation_config_may_be_missing(sharded: Path) -> None:
 
 def test_reading_writes_nothing(sharded: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in sharded.iterdir()}
-    contents(open_source(str(sharded)))
+    read_all(open_source(str(sharded)))
     assert {p: p.stat().st_mtime_ns for p in sharded.iterdir()} == before
 
 

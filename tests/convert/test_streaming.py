@@ -68,6 +68,16 @@ class User:
         assert told, complaints
         return process.returncode, json.loads(told)
 
+    def be_killed_at_third_shard(self) -> None:
+        """It is fetched only when the first is done with, and the second is here."""
+        hold = self.server.faults.holds[SHARDS[2]] = threading.Event()
+        process = self.start()
+        while len(self.server.fetched(SHARDS[2])) < 2:
+            assert process.poll() is None
+        process.kill()
+        process.communicate()
+        hold.set()
+
     def held_bytes(self) -> int:
         folders = (self.home, self.out)
         files = [p for folder in folders if folder.exists() for p in folder.rglob("*")]
@@ -181,14 +191,7 @@ def test_offline_without_a_copy(user: User) -> None:
 def test_killed_conversion_does_not_fetch_finished_shards_again(
     server: HubServer, user: User, uninterrupted: list[str]
 ) -> None:
-    hold = server.faults.holds[SHARDS[2]] = threading.Event()
-    process = user.start()
-    # The third is fetched only when the first is done with.
-    while len(server.fetched(SHARDS[2])) < 2:
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
-    hold.set()
+    user.be_killed_at_third_shard()
     asked = len(server.requests)
     assert hashes(user.convert()) == uninterrupted
     later = [r.file for r in server.requests[asked:] if r.range and r.range != (0, 1 << 16)]
@@ -240,13 +243,7 @@ def test_kills_at_random_moments_change_nothing(
 def test_checkpoint_that_changes_between_attempts_starts_anew(
     server: HubServer, user: User, checkpoint: Path, tmp_path: Path
 ) -> None:
-    hold = server.faults.holds[SHARDS[2]] = threading.Event()
-    process = user.start()
-    while len(server.fetched(SHARDS[2])) < 2:
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
-    hold.set()
+    user.be_killed_at_third_shard()
     other = write_checkpoint(
         tmp_path / "other", num_layers=4, hidden=256, ffn=768, num_shards=4, seed=1
     )
