@@ -1,0 +1,380 @@
+"""Conversations: token-exact history, branches, and what happens when the context is full."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sus_local import LLM, Conversation, Result, SamplingParams, Turn
+from sus_local.backend.fake import Fake
+from sus_local.errors import ContextOverflowError, GrammarError, RequestError
+from tests.test_llm import Gate, fake_of
+
+SHORT = SamplingParams(temperature=0, max_tokens=8)
+
+
+@contextmanager
+def model(answer: str = "Hello!", **options: Any) -> Iterator[LLM]:
+    options = {"n_ctx": 4096, **options}
+    with LLM(Fake(script=lambda prompt: answer.encode(), **options)) as llm:
+        yield llm
+
+
+def num_turn_tokens(user: str, answer: str = "Hello!") -> int:
+    """Tokens of a whole turn, its end token included."""
+    return len(f"### Human: {user}\n\n### Assistant: {answer}".encode()) + 1
+
+
+def users(chat: Conversation) -> list[str]:
+    return [turn.user for turn in chat.turns]
+
+
+# History
+
+
+def test_a_conversation_remembers_both_sides() -> None:
+    with model() as llm:
+        chat = llm.conversation(system="Be brief.")
+        chat.ask("one")
+        chat.ask("two")
+        assert chat.messages == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "one"},
+            {"role": "assistant", "content": "Hello!"},
+            {"role": "user", "content": "two"},
+            {"role": "assistant", "content": "Hello!"},
+        ]
+
+
+def test_the_prompt_is_that_of_the_messages() -> None:
+    with model() as llm:
+        chat = llm.conversation(system="Be brief.")
+        chat.ask("one")
+        sent = chat.ask("two").usage.prompt_tokens
+        assert sent == len(llm.encode(chat.messages[:-1]))
+
+
+def test_each_turn_prefills_its_own_tokens_only() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for number in range(6):
+            usage = chat.ask("一二三").usage
+            # The end token of the last answer has no KV, the last prompt token is computed.
+            known = number * num_turn_tokens("一二三") - 1 if number else 0
+            assert usage.cached_tokens == known
+
+
+def test_two_conversations_in_alternation_prefill_new_tokens_only() -> None:
+    with model() as llm:
+        chats = [llm.conversation(system=f"You are {name}.") for name in ("A", "B", "C")]
+        for number in range(4):
+            for chat in chats:
+                usage = chat.ask("q").usage
+                new = num_turn_tokens("q") - len("Hello!")
+                assert number == 0 or usage.prefilled_tokens == new
+
+
+def test_an_answer_cut_within_a_character_keeps_its_tokens() -> None:
+    with model("中文") as llm:
+        chat = llm.conversation()
+        chat.ask("q", sampling=SamplingParams(max_tokens=4))
+        assert chat.turns[0].text == "中"
+        usage = chat.ask("q").usage
+        # Four tokens of the answer, of which the last was not computed.
+        assert usage.cached_tokens == len("### Human: q\n\n### Assistant: ") + 3
+
+
+def test_the_answer_can_be_read_while_the_turns_are_asked_for() -> None:
+    with model("x" * 50) as llm:
+        chat = llm.conversation()
+        stream = chat.send("q")
+        first = next(stream)
+        assert [turn.text for turn in chat.turns] == ["x" * 50]
+        assert first.text + "".join(piece.text for piece in stream) == "x" * 50
+
+
+def test_a_new_message_waits_for_the_answer_on_its_way() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.send("one")
+        chat.ask("two")
+        assert users(chat) == ["one", "two"]
+
+
+def test_turns_may_be_asked_for_from_many_threads() -> None:
+    with model("x" * 50) as llm:
+        chat = llm.conversation()
+        gate = Gate(llm)
+        chat.send("q")
+        assert gate.begun.wait(20)
+        seen: list[tuple[Turn, ...]] = []
+        readers = [threading.Thread(target=lambda: seen.append(chat.turns)) for _ in range(6)]
+        for reader in readers:
+            reader.start()
+        gate.open()
+        for reader in readers:
+            reader.join(20)
+        assert [len(turns) for turns in seen] == [1] * 6
+
+
+def test_a_closed_stream_keeps_what_came() -> None:
+    with model("x" * 2000, delay_s=0.001) as llm:
+        chat = llm.conversation()
+        with chat.send("q") as stream:
+            next(piece for piece in stream if piece.text)
+        turn = chat.turns[0]
+        assert turn.finish_reason == "cancelled"
+        assert 0 < len(turn.text) < 2000
+
+
+def test_a_refused_message_leaves_no_turn() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        with pytest.raises(GrammarError):
+            chat.ask("two", sampling=SamplingParams(grammar="invalid"))
+        assert users(chat) == ["one"]
+        assert chat.ask("three").text == "Hello!"
+
+
+def test_a_side_question_does_not_enter_the_conversation() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        title = chat.fork_generate("Give a title.", sampling=SamplingParams(n=2))
+        assert title.text == "Hello!"
+        assert title.usage.cached_tokens == num_turn_tokens("one") - 1
+        assert users(chat) == ["one"]
+        shared = num_turn_tokens("one") + len("### Human: ")
+        assert chat.ask("two").usage.cached_tokens == shared
+
+
+# Branches
+
+
+def test_regenerating_answers_again_beside_the_old_answer() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        first = chat.turns[-1]
+        again = chat.regenerate().result
+        assert again.usage.prefilled_tokens == 1
+        assert users(chat) == ["one"]
+        assert chat.siblings(first) == (first, chat.turns[-1])
+        assert first != chat.turns[-1]
+
+
+def test_editing_branches_off_before_the_turn() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for text in ("one", "two", "three"):
+            chat.ask(text)
+        second = chat.turns[1]
+        edited = chat.edit(second, "zwei").result
+        assert users(chat) == ["one", "zwei"]
+        assert len(chat.tree) == 4
+        # The first turn, and "### Human: " of the edited one.
+        assert edited.usage.cached_tokens == num_turn_tokens("one") + len("### Human: ")
+        assert [t.user for t in chat.siblings(second.id)] == ["two", "zwei"]
+
+
+def test_switching_leads_to_the_newest_end_of_a_branch() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for text in ("one", "two", "three"):
+            chat.ask(text)
+        second = chat.turns[1]
+        chat.edit(second, "zwei").close()
+        chat.switch(second)
+        assert users(chat) == ["one", "two", "three"]
+        usage = chat.ask("four").usage
+        assert usage.prefilled_tokens == num_turn_tokens("four") - len("Hello!")
+
+
+def test_undo_goes_back_and_keeps_the_turn_in_the_tree() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        chat.ask("two")
+        undone = chat.undo()
+        assert undone is not None
+        assert undone.user == "two"
+        assert users(chat) == ["one"]
+        assert len(chat.tree) == 2
+        chat.undo()
+        assert (chat.undo(), chat.turns, chat.messages) == (None, (), [])
+
+
+def test_what_is_no_turn_is_refused() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for use in (chat.regenerate, lambda: chat.edit(1, "x"), lambda: chat.switch(7)):
+            with pytest.raises(RequestError) as caught:
+                use()
+            assert caught.value.hint
+        with pytest.raises(RequestError):
+            llm.conversation(overflow="drop")  # type: ignore[arg-type]
+
+
+def test_saved_turns_go_on_where_they_were() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for text in ("one", "two"):
+            chat.ask(text)
+        chat.edit(chat.turns[1], "zwei").close()
+        resumed = llm.conversation(turns=chat.tree)
+        assert users(resumed) == ["one", "zwei"]
+        older = llm.conversation(turns=chat.tree, active=chat.tree[1].id)
+        assert older.ask("three").usage.prefilled_tokens == num_turn_tokens("three") - 6
+
+
+# A full context
+
+
+def fill(chat: Conversation, num_turns: int = 40, length: int = 60) -> list[Result]:
+    return [chat.ask(f"{number:02d} " + "x" * length) for number in range(num_turns)]
+
+
+def test_whole_oldest_turns_leave_several_at_a_time_and_the_caller_is_told() -> None:
+    with model(n_ctx=1024) as llm:
+        chat = llm.conversation(system="Be brief.")
+        results = fill(chat)
+        told = [result.notices for result in results if result.notices]
+        dropped = [turn.num_dropped_turns for turn in chat.turns]
+    assert 3 <= len(told) <= 12
+    assert dropped == sorted(dropped)
+    steps = {after - before for before, after in pairwise(dropped)} - {0}
+    assert min(steps) > 1
+    gone = next(num for num in dropped if num)
+    turn = num_turn_tokens("00 " + "x" * 60)
+    assert told[0] == (f"the {gone} oldest turns ({gone * turn} tokens) left the context",)
+
+
+def test_notices_come_before_the_answer() -> None:
+    with model(n_ctx=1024) as llm:
+        chat = llm.conversation()
+        for _ in range(40):
+            pieces = list(chat.send("x" * 60))
+            if pieces[-1].result is not None and pieces[-1].result.notices:
+                break
+        assert pieces[0].notices == pieces[-1].result.notices  # type: ignore[union-attr]
+        assert pieces[0].text == ""
+
+
+def test_no_kept_token_is_computed_again_after_a_shift() -> None:
+    with model(n_ctx=1024) as llm:
+        chat = llm.conversation(system="Be brief.")
+        chat.ask("begin")
+        for number in range(40):
+            before = fake_of(llm).num_decoded_tokens
+            result = chat.ask(f"{number:02d} " + "x" * 60)
+            computed = fake_of(llm).num_decoded_tokens - before
+            # The turn's own tokens, and the end token of the one before it.
+            assert computed <= num_turn_tokens("00 " + "x" * 60)
+            assert result.usage.prefilled_tokens <= num_turn_tokens("00 " + "x" * 60)
+        assert chat.context.num_dropped_turns > 0
+
+
+def test_the_system_text_never_leaves() -> None:
+    with model(n_ctx=1024) as llm:
+        chat = llm.conversation(system="Be brief.")
+        fill(chat)
+        head = llm.tokenize("Be brief.\n\n")
+        turns = chat.turns
+        kept = chat._history(turns, turns[-1].num_dropped_turns)
+        assert list(kept[: len(head)]) == head
+        assert llm.detokenize(kept[len(head) :]).startswith("### Human: ")
+
+
+def test_the_context_is_never_exceeded_and_its_state_is_told() -> None:
+    with model(n_ctx=512) as llm:
+        chat = llm.conversation()
+        for number in range(30):
+            usage = chat.ask("x" * (number * 7 % 150)).usage
+            assert usage.prompt_tokens + usage.completion_tokens <= 512
+            assert chat.context.num_tokens <= 512
+        assert chat.context.n_ctx == 512
+
+
+def test_rebuilding_computes_what_stays_anew_and_exactly() -> None:
+    hashed = Fake(n_ctx=1024, end_every=0)
+    with LLM(hashed) as llm:
+        chat = llm.conversation(system="Be brief.", overflow="rebuild")
+        for number in range(30):
+            result = chat.ask(chr(65 + number) + "x" * 60, sampling=SHORT)
+            if result.notices:
+                break
+        last = chat.turns[-1]
+        turns = chat.turns[:-1]
+        prompt = [*chat._history(turns, last.num_dropped_turns), *last.prompt_token_ids]
+    assert result.usage.prompt_tokens == len(prompt)
+    assert result.usage.cached_tokens == len("Be brief.\n\n### Human: ")
+    with LLM(Fake(n_ctx=1024, end_every=0)) as fresh:
+        assert fresh.generate(prompt, sampling=SHORT).token_ids == result.token_ids
+
+
+def test_without_a_policy_the_message_is_refused_with_both_numbers() -> None:
+    with model(n_ctx=512) as llm:
+        chat = llm.conversation(overflow="error")
+        with pytest.raises(ContextOverflowError) as caught:
+            fill(chat)
+        assert caught.value.num_tokens <= 512 == caught.value.n_ctx
+        num_turns = len(chat.turns)
+        assert num_turns >= 2
+        assert chat.context.num_dropped_turns == 0
+
+
+@pytest.mark.parametrize("overflow", ["shift", "rebuild", "error"])
+def test_a_message_too_long_alone_is_refused_with_both_numbers(overflow: Any) -> None:
+    with model(n_ctx=512) as llm:
+        chat = llm.conversation(system="Be brief.", overflow=overflow)
+        with pytest.raises(ContextOverflowError) as caught:
+            chat.ask("x" * 600)
+        assert caught.value.num_tokens > 600
+        assert caught.value.n_ctx == 512
+        chat.ask("short")
+        with pytest.raises(ContextOverflowError):
+            chat.ask("x" * 600)
+        assert users(chat) == ["short"]
+
+
+def test_a_long_message_may_take_the_place_of_all_turns() -> None:
+    with model(n_ctx=512) as llm:
+        chat = llm.conversation(system="Be brief.")
+        fill(chat, 4)
+        result = chat.ask("x" * 430)
+        assert result.notices
+        assert chat.context.num_dropped_turns == 4
+        assert result.usage.cached_tokens >= len("Be brief.\n\n")
+
+
+def test_an_answer_that_fills_the_context_goes_on_without_the_oldest_turns() -> None:
+    with model("y" * 300, n_ctx=512) as llm:
+        chat = llm.conversation()
+        assert chat.ask("one", sampling=SamplingParams(max_tokens=100)).finish_reason == "length"
+        result = chat.ask("two")
+        assert (result.text, result.finish_reason) == ("y" * 300, "stop")
+
+
+def test_regenerating_after_a_shift_prefills_nothing_but_the_last_token() -> None:
+    with model(n_ctx=1024) as llm:
+        chat = llm.conversation(system="Be brief.")
+        for number in range(40):
+            if chat.ask(f"{number:02d} " + "x" * 60).notices:
+                break
+        assert chat.regenerate().result.usage.prefilled_tokens == 1
+
+
+def test_a_shifted_conversation_goes_on_from_its_saved_turns() -> None:
+    with model(n_ctx=1024) as llm:
+        chat = llm.conversation(system="Be brief.")
+        fill(chat, 30)
+        turns = chat.tree
+        resumed = llm.conversation(system="Be brief.", turns=turns)
+        usage = resumed.ask("q").usage
+        assert usage.prefilled_tokens <= num_turn_tokens("q")
