@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
+from pathlib import PurePath
 from typing import Any
 
 from sus_local.errors import HistoryError
@@ -43,8 +44,12 @@ def to_markdown(row: SavedConversation, turns: Iterable[SavedTurn]) -> str:
     if row.system is not None:
         parts.append(f"**System:** {row.system}")
     for turn in turns:
-        parts += [f"**You:** {turn.user}", f"**{row.model or 'Model'}:** {turn.text}"]
+        parts += [f"**You:** {turn.user}", f"**{_speaker(row)}:** {turn.text}"]
     return "\n\n".join(parts) + "\n"
+
+
+def _speaker(row: SavedConversation) -> str:
+    return PurePath(row.model).name.removesuffix(".gguf") or "Model"
 
 
 def to_value(row: SavedConversation, turns: Iterable[SavedTurn]) -> dict[str, Any]:

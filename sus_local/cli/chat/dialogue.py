@@ -12,12 +12,13 @@ from sus_local.cli.chat.session import Exchange, Session
 from sus_local.cli.chat.ui import Ui
 from sus_local.cli.text import t
 from sus_local.errors import SusLocalError, from_os_error
+from sus_local.turn import ContextState
 
 if TYPE_CHECKING:
     from sus_local.turn import Turn
 
-NEARLY_FULL = 0.75
-"""The share of the context above which the user is warned that turns will leave it."""
+_MOST_RESERVED_TOKENS = 1024
+_MARGIN = 8
 
 _TURNS_LEFT = "The context was full: the model no longer sees the {count} oldest turns (/context)."
 _NEARLY_FULL = "The context is nearly full: the oldest turns will leave it soon (/context, /new)."
@@ -122,9 +123,9 @@ class Dialogue:
         gone = turn.num_dropped_turns - exchange.num_dropped_before
         if gone > 0:
             self.ui.warn(t(_TURNS_LEFT, count=gone))
-        elif share > NEARLY_FULL and not self._warned:
+        elif is_nearly_full(context) and not self._warned:
             self.ui.warn(t(_NEARLY_FULL))
-        self._warned = share > NEARLY_FULL
+        self._warned = is_nearly_full(context)
 
     def _count(self, turn: Turn) -> None:
         totals, usage = self.totals, turn.usage
@@ -132,6 +133,19 @@ class Dialogue:
         totals.prompt_tokens += usage.prompt_tokens
         totals.cached_tokens += usage.cached_tokens
         totals.completion_tokens += usage.completion_tokens
+
+
+def is_nearly_full(context: ContextState) -> bool:
+    """Whether turns will leave the context soon.
+
+    They leave when the place kept for an answer, a quarter of the context or 1024 tokens, is
+    needed; the warning comes an eighth of the context before that.
+
+    >>> is_nearly_full(ContextState(6000, 8192, 0)), is_nearly_full(ContextState(6200, 8192, 0))
+    (False, True)
+    """
+    reserved = min(_MOST_RESERVED_TOKENS, context.n_ctx // 4)
+    return context.num_tokens > context.n_ctx - reserved - context.n_ctx // _MARGIN
 
 
 def _with_files(text: str, files: list[tuple[str, str]]) -> str:

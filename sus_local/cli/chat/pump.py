@@ -68,7 +68,7 @@ class Pump:
             self._thread.join(_LAST_SECONDS)
 
     def _run(self) -> None:
-        self.activity = t("loading {model} …", model=self._dialogue.session.name)
+        self.activity = t("loading {model} …", model=self._dialogue.session.title_of_model)
         try:
             self._dialogue.session.load()
         except BaseException as error:  # told by the main thread

@@ -79,6 +79,11 @@ class Session:
             self._llm.close()
 
     @property
+    def title_of_model(self) -> str:
+        """The model's name for people: without its folder."""
+        return Path(self.name).stem if self.name.endswith(".gguf") else self.name
+
+    @property
     def llm(self) -> LLM:
         """The model."""
         if self._llm is None:

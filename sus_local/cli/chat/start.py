@@ -133,7 +133,7 @@ class Start:
             return
         from sus_local.cli.chat.pump import Pump
 
-        note(f"{dialogue.session.name} · {t('/help shows the commands, Ctrl-D leaves')}")
+        note(f"{dialogue.session.title_of_model} · {t('/help shows the commands, Ctrl-D leaves')}")
         ui.run(Pump(dialogue, prepare))
         if dialogue.totals.num_answers and dialogue.session.recorder.number is not None:
             note(t("Go on with: {command}", command="sus-local chat --continue"))

@@ -96,13 +96,13 @@ def branches(dialogue: Dialogue, argument: str) -> None:
 def _tree_lines(turns: list[Turn], parent: int | None, active: set[int], depth: int) -> list[str]:
     """The turns below ``parent``; a branch moves to the right, a plain row does not."""
     children = [turn for turn in turns if turn.parent == parent]
+    depth += len(children) > 1
     lines = []
     for turn in children:
         mark = "*" if turn.id in active else " "
         text = f"{shorten(turn.user, 30)} → {shorten(turn.text, 40)}"
         lines.append(f"{mark} {turn.id:>4} {'  ' * depth}{text}")
-        below = depth + (len(children) > 1)
-        lines += _tree_lines(turns, turn.id, active, below)
+        lines += _tree_lines(turns, turn.id, active, depth)
     return lines
 
 
@@ -206,5 +206,5 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise from_os_error(error, doing="reading", path=path) from error
     if b"\0" in content:
-        raise RequestError(t("{path} is not a text file", path=path))
+        raise RequestError(t("{path} is not a text file", path=path.name))
     return content.decode("utf-8", "replace")
