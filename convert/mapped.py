@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 
 from sus_local.errors import ShardError
@@ -31,6 +32,7 @@ class MappedShard:
         self.path = path
         self._digest = digest
         self._expected = shard.sha256
+        self._closed = False
         with path.open("rb") as file:
             size = file.seek(0, 2)
             if size != shard.size:
@@ -52,6 +54,7 @@ class MappedShard:
 
     def close(self) -> None:
         """Let the map go; views that somebody still holds keep it alive until they are gone."""
+        self._closed = True
         with contextlib.suppress(BufferError):
             self._map.close()
 
@@ -60,9 +63,10 @@ class MappedShard:
 
         Raises:
             ShardError: It is not the expected one.
+            ValueError: The shard was closed meanwhile.
         """
         if self._digest is None:
-            self._digest = file_sha256(self.path)
+            self._digest = file_sha256(self.path, stopped=lambda: self._closed)
         if self._expected not in (None, self._digest):
             raise ShardError(
                 f"{self.path.name} is corrupt: its SHA-256 is {self._digest}, "
@@ -92,11 +96,17 @@ class MappedShard:
             self._map.madvise(number, start, length)
 
 
-def file_sha256(path: Path) -> str:
-    """The hexadecimal SHA-256 of a file, read in small pieces."""
+def file_sha256(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> str:
+    """The hexadecimal SHA-256 of a file, read in small pieces.
+
+    Args:
+        stopped: Asked before each piece; Ctrl-C must not wait for the rest of a large shard.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):
+            if stopped():
+                raise ValueError(f"{path.name} was closed while it was read")
             digest.update(piece)
     return digest.hexdigest()
 
