@@ -107,10 +107,13 @@ class Spool:
             fetch.stop()
         self._fetches.clear()
         if self._lock is not None:
+            with suppress(OSError):
+                Path(self._lock.lock_file).unlink()
             self._lock.release()
             self._lock = None
         with suppress(OSError):
             self.folder.rmdir()
+            self.folder.parent.rmdir()
 
     def _begin(self, shard: Shard) -> Fetch:
         if self.keep:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PARTIAL_SUFFIX = ".part"
 _PATIENCE = 8
-_LONGEST_WAIT_S = 30.0
 _READ_BYTES = 1 << 20
 
 
@@ -39,7 +38,6 @@ class Download:
         name: The file.
         path: Where it goes.
         on_bytes: Called with the number of bytes that each step brought.
-        first_wait_s: Seconds before the first new attempt; each further one waits twice as long.
 
     Attributes:
         num_bytes: What is here so far; any thread may look.
@@ -52,14 +50,12 @@ class Download:
         path: Path,
         *,
         on_bytes: Callable[[int], None] | None = None,
-        first_wait_s: float = 1.0,
     ) -> None:
         self.path = path
         self.partial = path.with_name(path.name + PARTIAL_SUFFIX)
         self._repository = repository
         self._file: HubFile = repository.files[name]
         self._on_bytes = on_bytes or (lambda count: None)
-        self._first_wait_s = first_wait_s
         self._stop = threading.Event()
         self.num_bytes = self.partial.stat().st_size if self.partial.exists() else 0
 
@@ -131,8 +127,7 @@ class Download:
                 self._on_bytes(len(piece))
 
     def _wait(self, failures: int) -> None:
-        seconds = self._first_wait_s * 2 ** max(0, failures - 1)
-        self._stop.wait(min(seconds, _LONGEST_WAIT_S))
+        self._stop.wait(hub.wait_s(max(1, failures)))
         self._check()
 
     def _check(self) -> None:

@@ -9,11 +9,12 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sus_local.errors import (
     GatedRepositoryError,
@@ -24,7 +25,13 @@ from sus_local.errors import (
     from_os_error,
 )
 
+T = TypeVar("T")
+
+LONGEST_WAIT_S = 30.0
+"""Before an attempt that follows failures; the first waits a second, each one twice as long."""
+
 _TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
+_ATTEMPTS = 4
 _PIECE_BYTES = 1 << 16
 
 
@@ -75,8 +82,13 @@ def resolve(name: str, *, revision: str | None = None) -> Repository:
 
     if is_offline():
         raise _offline(name)
-    with translate_errors(name, revision=revision):
-        info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=_timeout())
+
+    def ask() -> Any:
+        options: dict[str, Any] = {"files_metadata": True, "timeout": _timeout()}
+        with translate_errors(name, revision=revision):
+            return HfApi().model_info(name, revision=revision, **options)
+
+    info = _patiently(ask, even_offline=False)
     files = [_hub_file(sibling) for sibling in info.siblings or []]
     by_name = {file.name: file for file in files}
     return Repository(name, revision or "main", str(info.sha), by_name)
@@ -91,8 +103,12 @@ def fetch(repository: Repository, name: str) -> Path:
     """A file in the client's own cache, fetched if it is not there yet. It stays there."""
     from huggingface_hub import hf_hub_download
 
-    with translate_errors(repository.name, revision=repository.commit, file=name), _quietly():
-        return Path(hf_hub_download(repository.name, name, revision=repository.commit))
+    def ask() -> Path:
+        told = translate_errors(repository.name, revision=repository.commit, file=name)
+        with told, _quietly():
+            return Path(hf_hub_download(repository.name, name, revision=repository.commit))
+
+    return _patiently(ask)
 
 
 def remember_revision(repository: Repository) -> None:
@@ -131,16 +147,18 @@ def read_range(repository: Repository, name: str, start: int, end: int) -> bytes
     Raises:
         HubError: As :func:`resolve`; also if the hub sends fewer bytes.
     """
-    content = bytearray()
-    for piece in stream(repository, name, start, end):
-        content += piece
-    if len(content) != end - start:
-        raise HubError(
-            f"the hub sent {len(content)} of {end - start} bytes of {name}",
-            hint="run the same command again",
-            transient=True,
-        )
-    return bytes(content)
+
+    def ask() -> bytes:
+        content = b"".join(stream(repository, name, start, end))
+        if len(content) != end - start:
+            raise HubError(
+                f"the hub sent {len(content)} of {end - start} bytes of {name}",
+                hint="run the same command again",
+                transient=True,
+            )
+        return content
+
+    return _patiently(ask)
 
 
 def stream(repository: Repository, name: str, start: int, end: int) -> Generator[bytes, None, None]:
@@ -186,6 +204,32 @@ def _get(url: str, headers: dict[str, str]) -> AbstractContextManager[Any]:
 def _pieces(response: Any) -> Iterator[bytes]:
     pieces = getattr(response, "iter_bytes", None) or response.iter_content
     return cast("Iterator[bytes]", pieces(_PIECE_BYTES))
+
+
+def wait_s(failures: int) -> float:
+    """Seconds to wait after so many failures in a row.
+
+    >>> wait_s(1), wait_s(3), wait_s(100)
+    (1.0, 4.0, 30.0)
+    """
+    return min(2.0 ** min(failures - 1, 10), LONGEST_WAIT_S)
+
+
+def _patiently(ask: Callable[[], T], *, even_offline: bool = True) -> T:
+    """Ask again a few times where the hub, or the way there, is at fault.
+
+    Args:
+        even_offline: Also where there is no connection at all.
+    """
+    for failures in range(1, _ATTEMPTS):
+        try:
+            return ask()
+        except HubError as error:
+            lost = isinstance(error, OfflineError) and not even_offline
+            if lost or not error.numbers.get("transient"):
+                raise
+        time.sleep(wait_s(failures))
+    return ask()
 
 
 def _timeout() -> float:

@@ -318,9 +318,9 @@ def _held(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
         with suppress(OSError):
             os.unlink(lock.lock_file)
+        lock.release()
 
 
 def _manifest(planned: PullPlan, digests: list[str]) -> dict[str, Any]:

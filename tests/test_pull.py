@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sus_local import checksums, download, models, paths
+from sus_local import checksums, hub, models, paths
 from sus_local import pull as pulling
 from sus_local.errors import (
     DiskFullError,
@@ -45,7 +45,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
     (folder / "mmproj-tiny-f16.gguf").write_bytes(gguf(7))
     (folder / "tiny-llama.imatrix.gguf").write_bytes(gguf(8))
     home = tmp_path / "home"
-    monkeypatch.setattr(download, "_LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr(hub, "LONGEST_WAIT_S", 0.0)
     with HubServer(folder) as server, client_of(server.endpoint, home, monkeypatch):
         yield server
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sus_local import download
+from sus_local import hub
 
 from .checkpoints import write_checkpoint
 from .hub_client import client_of
@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    monkeypatch.setattr(download, "_LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr(hub, "LONGEST_WAIT_S", 0.0)
     with HubServer(checkpoint) as server, client_of(server.endpoint, home, monkeypatch):
         yield server
 

@@ -57,6 +57,17 @@ def test_server_without_ranges_is_not_read_to_its_end(server: HubServer) -> None
     assert len(open_hub().tensors) == 21
 
 
+def test_busy_hub_is_asked_again_for_everything(server: HubServer) -> None:
+    server.faults.statuses = {
+        "api": [503, 429],
+        "config.json": [500],
+        SHARDS[0]: [503, 502],
+        SHARDS[1]: [429],
+    }
+    server.faults.drops[SHARDS[2]] = [1000, 1000]
+    assert len(open_hub().tensors) == 21
+
+
 def test_small_files_come_into_the_clients_cache(server: HubServer, home: Path) -> None:
     source = open_hub()
     path = source.path("tokenizer.model")
