@@ -83,11 +83,14 @@ def read_imatrix(path: Path) -> Imatrix:
     except OSError as error:
         raise from_os_error(error, doing="reading", path=path) from error
     try:
-        entries, datasets, chunks = _read_gguf(path) if raw[:4] == b"GGUF" else _read_legacy(raw)
+        # Values that are not finite are told below, not by a warning of numpy.
+        with np.errstate(all="ignore"):
+            parts = _read_gguf(path) if raw[:4] == b"GGUF" else _read_legacy(raw)
     except (ValueError, IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
         raise ImatrixError(
             f"{path.name} is no importance matrix: {error}", hint="make one with llama-imatrix"
         ) from error
+    entries, datasets, chunks = parts
     for name, weights in entries.items():
         if not np.isfinite(weights).all():
             raise ImatrixError(f"{path.name} holds values for {name} that are not finite")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sus_local.convert import sentencepiece_file as pieces
 from sus_local.convert.config import LlamaConfig, parse_config
@@ -176,3 +179,15 @@ def test_a_vocabulary_that_llama_cpp_cannot_load_is_told(tmp_path: Path) -> None
     _, _, vocabulary = read(write_checkpoint(tmp_path))
     with pytest.raises(TokenizerError, match="cannot load"), vocabulary_of(vocabulary.fields()):
         pass
+
+
+@given(place=st.integers(0, 4000), content=st.binary(min_size=1, max_size=12))
+def test_damage_anywhere_is_read_or_refused_but_never_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, place: int, content: bytes
+) -> None:
+    raw = bytearray(sentencepiece_model())
+    raw[place : place + len(content)] = content
+    path = tmp_path_factory.mktemp("damaged") / "tokenizer.model"
+    path.write_bytes(raw)
+    with contextlib.suppress(TokenizerError):
+        assert pieces.read_sentencepiece(path).pieces
