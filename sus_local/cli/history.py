@@ -31,7 +31,7 @@ def _open() -> History:
 @click.option("-n", "--limit", type=int, default=-1, help="At most so many.")
 @_json
 def list_(limit: int, as_json: bool) -> None:
-    """List the conversations, the one changed last first."""
+    """List the conversations, the latest first."""
     from sus_local.cli.listing import conversation_lines
     from sus_local.cli.output import emit_json, note
 
@@ -61,7 +61,10 @@ def _summary(row: SavedConversation) -> dict[str, Any]:
 @click.argument("number", type=int)
 @_json
 def show(number: int, as_json: bool) -> None:
-    """Show conversation NUMBER: the branch in use, or with --json all of it."""
+    """Show a conversation.
+
+    That is the branch in use, as Markdown; with --json all of it.
+    """
     from sus_local.cli import transcript
     from sus_local.cli.output import emit_json
 
@@ -78,7 +81,10 @@ def show(number: int, as_json: bool) -> None:
 @click.option("-n", "--limit", type=int, default=20, show_default=True, help="At most so many.")
 @_json
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Find turns that contain all WORDS, anywhere and in any language."""
+    """Find text in all conversations.
+
+    Finds the turns that contain all WORDS, anywhere and in any language.
+    """
     from dataclasses import asdict
 
     from sus_local.cli.listing import hit_lines
@@ -107,7 +113,10 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
 def export(
     numbers: tuple[int, ...], everything: bool, output: Path | None, form: str | None
 ) -> None:
-    """Write conversations NUMBERS to a file or to standard output."""
+    """Write conversations to a file.
+
+    NUMBERS are those of `sus-local history list`; without --output, to standard output.
+    """
     if bool(numbers) == everything:
         raise click.UsageError(t("give the numbers of conversations, or --all"))
     from sus_local.errors import from_os_error
@@ -144,7 +153,10 @@ def _exported(opened: History, numbers: list[int], form: str) -> str:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_json
 def import_(file: Path, as_json: bool) -> None:
-    """Read conversations from FILE: a JSON export, what /save wrote, or a list of messages."""
+    """Read conversations from FILE.
+
+    That is a JSON export, what /save wrote, or a list of chat messages.
+    """
     from sus_local.cli import transcript
     from sus_local.cli.output import emit_json, note
     from sus_local.errors import HistoryError, from_os_error
@@ -169,7 +181,7 @@ def import_(file: Path, as_json: bool) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_json
 def rm(numbers: tuple[int, ...], yes: bool, as_json: bool) -> None:
-    """Remove conversations NUMBERS, after asking."""
+    """Remove conversations, after asking."""
     from sus_local.cli.ask import confirm
     from sus_local.cli.output import emit_json, note
 

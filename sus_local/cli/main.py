@@ -19,6 +19,10 @@ from sus_local.cli.failure import report
 from sus_local.cli.localise import localised
 from sus_local.cli.text import t
 
+PROGRAM = "sus-local"
+COMPLETE_VARIABLE = "_SUS_LOCAL_COMPLETE"
+"""Set by a shell that wants completions (see ``sus-local completion``)."""
+
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Talk": {
         "demo": ("sus_local.cli.demo:demo", "Talk to the bundled demo model."),
@@ -34,6 +38,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "This machine": {
         "doctor": ("sus_local.cli.doctor:doctor", "Tell what this machine can run."),
         "plan": ("sus_local.cli.plan:plan", "Tell where a model's memory would go."),
+        "completion": (
+            "sus_local.cli.completion:completion",
+            "Print what a shell needs to complete.",
+        ),
         "bench": ("sus_local.cli.bench:bench", "Measure a model's speed."),
     },
 }
@@ -96,7 +104,7 @@ def _load(target: str) -> click.Command:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="A command tells more with --help. SUS_LOCAL_HOME moves everything the program writes.",
 )
-@click.version_option(package_name="sus-local", prog_name="sus-local")
+@click.version_option(package_name="sus-local", prog_name=PROGRAM)
 def cli() -> None:
     """Run SUS-Chat-34B and other LLaMA-architecture models offline, on a laptop.
 
@@ -125,12 +133,27 @@ def run(args: Sequence[str]) -> int:
     """
     text.use(text.choose(args))
     try:
-        status = localised(cli).main(list(args), prog_name="sus-local", standalone_mode=False)
+        status = _invoke(args)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SUS_LOCAL_DEBUG") == "1" and not isinstance(error, click.ClickException):
             raise
         return report(error, as_json=_wants_json(args))
     return status if isinstance(status, int) else 0
+
+
+def _invoke(args: Sequence[str]) -> object:
+    """Run the command; unlike click's own ``main``, it leaves every error to its caller."""
+    group = localised(cli)
+    completing = os.environ.get(COMPLETE_VARIABLE)
+    if completing:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(group, {}, PROGRAM, COMPLETE_VARIABLE, completing)
+    try:
+        with group.make_context(PROGRAM, list(args)) as context:
+            return group.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
 
 
 def _wants_json(args: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sus_local.cli.completion import complete_model
 from sus_local.cli.text import t
 
 if TYPE_CHECKING:
@@ -95,10 +96,13 @@ def _print_table(found: list[dict[str, Any]]) -> None:
 
 
 @models.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @_json
 def show(model: str, as_json: bool) -> None:
-    """Show everything about MODEL: file, metadata, where it came from, its tensors' types."""
+    """Show everything about MODEL.
+
+    Its files and metadata, where it came from, and the types of its tensors.
+    """
     from sus_local.cli.output import emit_json
     from sus_local.models import find
 
@@ -155,11 +159,14 @@ def _one_line(text: str, most: int = 200) -> str:
 
 
 @models.command()
-@click.argument("names", nargs=-1, metavar="MODEL...")
+@click.argument("names", nargs=-1, metavar="MODEL...", shell_complete=complete_model)
 @click.option("--all", "everything", is_flag=True, help="Every model that has checksums.")
 @_json
 def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
-    """Read MODELs again and compare them with the checksums of their manifests."""
+    """Compare MODELs with their checksums.
+
+    Reads the files again, whole, and names what differs.
+    """
     if bool(names) == everything:
         raise click.UsageError(t("give the names of models, or --all"))
     from sus_local import checksums
@@ -185,11 +192,11 @@ def _progress(model: StoredModel) -> Any:
 
 
 @models.command()
-@click.argument("names", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL...", shell_complete=complete_model)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_json
 def rm(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """Remove MODELs from the local store, after asking."""
+    """Remove MODELs, after asking."""
     from sus_local.cli.ask import confirm
     from sus_local.cli.output import emit_json, note
     from sus_local.cli.sizes import size

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sus_local.cli.completion import complete_model
 from sus_local.cli.options import (
     loading_options,
     loading_values,
@@ -32,7 +33,7 @@ Examples:
   sus-local run SUS-Chat-34B --schema person.json "Invent a person." > person.out.json
 """
 )
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @click.argument("prompt", required=False)
 @click.option("--system", help="System message.")
 @click.option(

@@ -173,6 +173,51 @@ _COMMANDS: Mapping[str, str] = {
     "And talk to it:       {command}": "然后与它对话：  {command}",
 }
 
+_CONVERT: Mapping[str, str] = {
+    "{source}: {parameters} parameters, {size}": "{source}：{parameters} 个参数，{size}",
+    "  needs up to {memory} of memory and {disk} of disk ({free} free); {threads} threads": (
+        "  最多需要 {memory} 内存和 {disk} 磁盘（空闲 {free}）；{threads} 个线程"
+    ),
+    "  does not fit: it {problem}": "  放不下：{problem}",
+    "{total} in {seconds:.1f} s, {memory} of memory at most": (
+        "{total}，用时 {seconds:.1f} 秒，内存最多 {memory}"
+    ),
+    "Next: sus-local chat {path}": "下一步：sus-local chat {path}",
+    "{count} tensors are done already": "已有 {count} 个张量完成",
+    "fetching": "下载",
+    "quantizing": "量化",
+    "verifying": "校验",
+    "{time} left": "剩余 {time}",
+    "Convert a checkpoint to GGUF, in one pass over its weights.": (
+        "把检查点转换为 GGUF，只读取一遍权重。"
+    ),
+    "SOURCE is a folder with config.json and *.safetensors, or org/name on the hub, which is read "
+    "shard by shard: it never has to be on the disk as a whole. The same command goes on where it "
+    "was, whatever stopped it.": (
+        "SOURCE 是含 config.json 和 *.safetensors 的文件夹，或 hub 上的 org/name；"
+        "后者逐片读取，不必整个放在磁盘上。无论因何中断，同一命令会从原处继续。"
+    ),
+    "Type to make, for instance Q4_K_M; may be repeated: the source is read once.": (
+        "要生成的类型，例如 Q4_K_M；可重复：源只读取一次。"
+    ),
+    "File (for one type) or folder; by default the local store.": (
+        "文件（单一类型）或文件夹；默认是本地模型库。"
+    ),
+    "Branch, tag or commit on the hub.": "hub 上的分支、标签或提交。",
+    "Importance matrix of llama.cpp; types below about 3 bits need one.": (
+        "llama.cpp 的重要性矩阵；约 3 位以下的类型需要它。"
+    ),
+    "Type of the tensors whose name matches; may be repeated.": "名称匹配的张量的类型；可重复。",
+    "One type for all tensors, no mixture.": "所有张量用同一类型，不混合。",
+    "Split into files with at most so many bytes of tensors, for instance 2G.": (
+        "拆分为多个文件，每个最多这么多字节的张量，例如 2G。"
+    ),
+    "Threads; by default all cores.": "线程数；默认使用所有核心。",
+    "Keep what is fetched from the hub.": "保留从 hub 下载的内容。",
+    "Only tell what would be made and needed.": "只说明会生成什么、需要什么。",
+    "One JSON object on standard output.": "在标准输出给出一个 JSON 对象。",
+}
+
 _HELP: Mapping[str, str] = {
     "Talk": "对话",
     "Models": "模型",
@@ -187,6 +232,8 @@ _HELP: Mapping[str, str] = {
     "Tell what this machine can run.": "说明本机能运行什么。",
     "Tell where a model's memory would go.": "说明模型的内存会用在哪里。",
     "Measure a model's speed.": "测量模型的速度。",
+    "Print what a shell needs to complete.": "输出 shell 补全所需的脚本。",
+    "Print the completion script for SHELL.": "输出 SHELL 的补全脚本。",
     "Run SUS-Chat-34B and other LLaMA-architecture models offline, on a laptop.": (
         "在笔记本电脑上离线运行 SUS-Chat-34B 和其他 LLaMA 架构的模型。"
     ),
@@ -250,27 +297,31 @@ _HELP: Mapping[str, str] = {
     "With --json: a JSON line for each piece, too.": "与 --json 一起：每一段另有一行 JSON。",
     "Figures on standard error after the answer.": "回答之后在标准错误显示统计。",
     "Find, show, export and remove conversations.": "查找、显示、导出和删除对话。",
-    "Write conversations NUMBERS to a file or to standard output.": (
-        "把编号为 NUMBERS 的对话写到文件或标准输出。"
+    "Write conversations to a file.": "把对话写到文件。",
+    "NUMBERS are those of `sus-local history list`; without --output, to standard output.": (
+        "NUMBERS 是 sus-local history list 中的编号；没有 --output 则写到标准输出。"
     ),
     "Every conversation.": "所有对话。",
     "A file instead of stdout.": "写到文件而不是标准输出。",
     "json can be imported again; by default as the output's name ends, else json.": (
         "json 可再次导入；默认按输出文件的扩展名，否则为 json。"
     ),
-    "Read conversations from FILE: a JSON export, what /save wrote, or a list of messages.": (
-        "从 FILE 读取对话：JSON 导出、/save 的文件，或消息列表。"
+    "Read conversations from FILE.": "从 FILE 读取对话。",
+    "That is a JSON export, what /save wrote, or a list of chat messages.": (
+        "可以是 JSON 导出、/save 的文件，或消息列表。"
     ),
     "JSON on standard output.": "在标准输出给出 JSON。",
-    "List the conversations, the one changed last first.": "列出对话，最近的在前。",
+    "List the conversations, the latest first.": "列出对话，最近的在前。",
     "At most so many.": "最多这么多。",
-    "Remove conversations NUMBERS, after asking.": "询问后删除编号为 NUMBERS 的对话。",
+    "Remove conversations, after asking.": "询问后删除对话。",
     "Do not ask.": "不询问。",
-    "Find turns that contain all WORDS, anywhere and in any language.": (
+    "Find text in all conversations.": "在所有对话中搜索。",
+    "Finds the turns that contain all WORDS, anywhere and in any language.": (
         "查找包含所有 WORDS 的对话轮，任何位置、任何语言。"
     ),
-    "Show conversation NUMBER: the branch in use, or with --json all of it.": (
-        "显示对话 NUMBER：当前分支；加 --json 则显示全部。"
+    "Show a conversation.": "显示一个对话。",
+    "That is the branch in use, as Markdown; with --json all of it.": (
+        "即当前分支，为 Markdown；加 --json 则显示全部。"
     ),
     "Download a ready GGUF from the hub into the local store.": (
         "从 hub 下载现成的 GGUF 到本地模型库。"
@@ -287,15 +338,15 @@ _HELP: Mapping[str, str] = {
         "列出、显示、校验和删除本机的模型。"
     ),
     "List the models of the local store.": "列出本地模型库中的模型。",
-    "Remove MODELs from the local store, after asking.": "询问后从本地模型库删除 MODEL。",
-    "Show everything about MODEL: file, metadata, where it came from, its tensors' types.": (
-        "显示 MODEL 的一切：文件、元数据、来源、张量类型。"
+    "Remove MODELs, after asking.": "询问后删除 MODEL。",
+    "Show everything about MODEL.": "显示 MODEL 的一切。",
+    "Its files and metadata, where it came from, and the types of its tensors.": (
+        "文件、元数据、来源、张量类型。"
     ),
-    "Read MODELs again and compare them with the checksums of their manifests.": (
-        "重新读取 MODEL，并与清单中的校验和比较。"
-    ),
+    "Compare MODELs with their checksums.": "把 MODEL 与校验和比较。",
+    "Reads the files again, whole, and names what differs.": "完整重读文件，并指出不同之处。",
     "Every model that has checksums.": "所有有校验和的模型。",
 }
 
-TEXTS: Mapping[str, str] = {**_CHAT, **_CHAT_HELP, **_COMMANDS, **_HELP}
+TEXTS: Mapping[str, str] = {**_CHAT, **_CHAT_HELP, **_COMMANDS, **_CONVERT, **_HELP}
 """Every translation."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sus_local.cli.completion import complete_model
 from sus_local.cli.options import (
     loading_options,
     loading_values,
@@ -23,7 +24,7 @@ Examples:
   sus-local chat --continue               the last conversation goes on
 """
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete_model)
 @click.option("-m", "--model", "model_option", help="The model; as MODEL.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
 @click.option("--conversation", type=int, help="Go on with the conversation of this number.")

@@ -1,0 +1,37 @@
+"""``sus-local completion``: what a shell needs to complete commands, options and models."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sus-local completion bash >> ~/.bashrc
+  sus-local completion zsh >> ~/.zshrc
+  sus-local completion fish > ~/.config/fish/completions/sus-local.fish
+"""
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for SHELL."""
+    from click.shell_completion import get_completion_class
+
+    from sus_local.cli.main import COMPLETE_VARIABLE, PROGRAM, cli
+
+    kind = get_completion_class(shell)
+    if kind is not None:
+        print(kind(cli, {}, PROGRAM, COMPLETE_VARIABLE).source())
+
+
+def complete_model(
+    _ctx: click.Context, _param: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Names of the local store, the demo model, and files."""
+    from sus_local.models import list_models
+
+    names = [model.name for model in list_models()] + ["demo"]
+    found = [CompletionItem(name) for name in names if name.lower().startswith(begun.lower())]
+    return [*found, CompletionItem(begun, type="file")] if "/" in begun or not found else found
