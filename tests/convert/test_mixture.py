@@ -13,7 +13,7 @@ from sus_local.convert.fields import Float32, Texts, UInt32, Value
 from sus_local.convert.mixture import choose_types, fallback, needs_imatrix, parse_overrides
 from sus_local.convert.tensors import TensorSpec, expected_tensors
 from sus_local.convert.types import FILE_TYPES, TENSOR_TYPES
-from sus_local.convert.writer import lay_out
+from sus_local.convert.writer import lay_out, tensor_bytes
 from sus_local.errors import ConvertError
 
 from .reference import llama_quantize
@@ -130,3 +130,14 @@ def test_every_type_falls_back_to_one_that_stores_the_row(kind: str) -> None:
 def test_refuses_a_broken_override(text: str) -> None:
     with pytest.raises(ConvertError):
         parse_overrides([text])
+
+
+@pytest.mark.parametrize(
+    ("mixture", "gigabytes"), [("BF16", 68.78), ("Q8_0", 36.54), ("Q4_K_M", 20.66)]
+)
+def test_sus_chat_34b_has_the_size_that_is_known(mixture: str, gigabytes: float) -> None:
+    specs = list(expected_tensors(SUS))
+    types = choose_types(specs, SUS, mixture)
+    size = sum(tensor_bytes(spec, types[spec.name]) for spec in specs)
+    assert size / 1e9 == pytest.approx(gigabytes, abs=0.01)
+    assert sum(spec.size for spec in specs) == 34_388_917_248
