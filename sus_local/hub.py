@@ -16,21 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sus_local.errors import (
-    GatedRepositoryError,
-    HubError,
-    OfflineError,
-    RepositoryNotFoundError,
-    SusLocalError,
-    from_os_error,
-)
+from sus_local.errors import HubError, OfflineError
+from sus_local.hub_errors import offline_error, translate_errors
 
 T = TypeVar("T")
 
 LONGEST_WAIT_S = 30.0
 """Before an attempt that follows failures; the first waits a second, each one twice as long."""
 
-_TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 _ATTEMPTS = 4
 _PIECE_BYTES = 1 << 16
 
@@ -81,7 +74,7 @@ def resolve(name: str, *, revision: str | None = None) -> Repository:
     from huggingface_hub import HfApi
 
     if is_offline():
-        raise _offline(name)
+        raise offline_error(name)
 
     def ask() -> Any:
         options: dict[str, Any] = {"files_metadata": True, "timeout": _timeout()}
@@ -264,120 +257,3 @@ def is_offline() -> bool:
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
-
-
-@contextmanager
-def translate_errors(
-    repository: str, *, revision: str | None = None, file: str | None = None
-) -> Iterator[None]:
-    """Tell the client's errors as this project's own.
-
-    Args:
-        repository: ``org/name``, for the message.
-        revision: What was asked for, for the message.
-        file: What was asked for, for the message.
-    """
-    try:
-        yield
-    except SusLocalError:
-        raise
-    except Exception as error:
-        told = _translate(error, repository, revision, file)
-        if told is None:
-            raise
-        raise told from error
-
-
-def _translate(
-    error: Exception, repository: str, revision: str | None, file: str | None
-) -> SusLocalError | None:
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        return _translate(error.__cause__, repository, revision, file)
-    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)):
-        return _offline(repository)
-    if isinstance(error, errors.HfHubHTTPError):
-        return _refusal(error, repository, revision, file)
-    if isinstance(error, errors.HFValidationError):
-        return RepositoryNotFoundError(f"no name of a repository: {repository}")
-    if isinstance(error, _transport_errors()):
-        return _unreachable(error, repository)
-    if isinstance(error, OSError):
-        return from_os_error(error, doing="fetching", path=file or repository)
-    return None
-
-
-def _refusal(error: Any, repository: str, revision: str | None, file: str | None) -> HubError:
-    """The hub answered, and said no."""
-    from huggingface_hub import errors
-
-    status = int(error.response.status_code)
-    if isinstance(error, errors.GatedRepoError):
-        return _gated(repository, status)
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return RepositoryNotFoundError(
-            f"no repository {repository} on {_endpoint()}, or it is private",
-            hint="check the name; for a private one: hf auth login, or set HF_TOKEN",
-            repository=repository,
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return RepositoryNotFoundError(
-            f"{repository} has no revision {revision}", repository=repository, revision=revision
-        )
-    if status in {401, 403}:
-        return _gated(repository, status)
-    if status == 404:
-        what = f"no file {file}" if file else "nothing to read"
-        return RepositoryNotFoundError(f"{repository} has {what}", repository=repository)
-    return HubError(
-        f"the hub answered {status} when asked for {file or repository}",
-        hint="wait a moment, then run the same command again",
-        status=status,
-        transient=status in _TRANSIENT_STATUS,
-    )
-
-
-def _gated(repository: str, status: int) -> GatedRepositoryError:
-    return GatedRepositoryError(
-        f"the hub does not let you read {repository} (status {status})",
-        hint=f"accept its licence at {_endpoint()}/{repository}, then: hf auth login",
-        repository=repository,
-        status=status,
-    )
-
-
-def _offline(repository: str) -> OfflineError:
-    return OfflineError(
-        f"{repository} is not complete on this machine, and HF_HUB_OFFLINE is set",
-        hint="unset HF_HUB_OFFLINE, or give a local folder",
-        repository=repository,
-    )
-
-
-def _unreachable(error: Exception, repository: str) -> OfflineError:
-    why = (str(error) or type(error).__name__).splitlines()[0][:120]
-    return OfflineError(
-        f"cannot reach {_endpoint()} for {repository}: {why}",
-        hint="check the connection, then run the same command again",
-        repository=repository,
-        transient=True,
-    )
-
-
-def _transport_errors() -> type[BaseException]:
-    """The root of what the client's HTTP library raises, whichever library that is."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    foreign = [
-        kind
-        for kind in HfHubHTTPError.__mro__
-        if kind.__module__.split(".")[0] not in {"huggingface_hub", "builtins"}
-    ]
-    return foreign[-1]
-
-
-def _endpoint() -> str:
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
