@@ -1,0 +1,94 @@
+"""Write docs/cli.md from the program's own help: ``python tools/cli_docs.py``.
+
+With ``--check`` nothing is written; the exit status tells whether the file is up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from sus_local.cli import text
+from sus_local.cli.chat.about import KEYS
+from sus_local.cli.chat.commands import COMMANDS
+from sus_local.cli.localise import localised
+from sus_local.cli.main import PROGRAM, cli
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+WIDTH = 90
+
+HEAD = """\
+# The command line
+
+Made from the program's own help by `python tools/cli_docs.py`; do not edit.
+
+Answers go to standard output, everything else to standard error. `--json` gives JSON and nothing
+else on standard output; a failure is then `{"error": {"type", "message", "hint"}}`.
+
+| exit status | means |
+|---|---|
+| 0 | done |
+| 1 | a failure, told in one line with the next step |
+| 2 | wrong usage |
+| 130 | stopped with Ctrl-C |
+| 141 | the reader of the output went away |
+
+| variable | does |
+|---|---|
+| `SUS_LOCAL_HOME` | moves everything that the program writes under one folder |
+| `SUS_LOCAL_DEBUG=1` | shows tracebacks |
+| `NO_COLOR` | no colours |
+| `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` | as for huggingface_hub |
+"""
+
+
+def main() -> int:
+    """Write the file, or check it."""
+    fresh = document()
+    if "--check" in sys.argv[1:]:
+        return int(not TARGET.exists() or TARGET.read_text(encoding="utf-8") != fresh)
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+def document() -> str:
+    """The whole page."""
+    text.use("en")
+    return "\n".join([HEAD, *_commands(localised(cli), PROGRAM, None), _inside_the_chat()])
+
+
+def _commands(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
+    """A section for ``command`` and each one below it."""
+    context = click.Context(
+        command, parent=parent, info_name=name, terminal_width=WIDTH,
+        help_option_names=["-h", "--help"],
+    )  # fmt: skip
+    yield f"## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for child_name in command.list_commands(context):
+            child = command.get_command(context, child_name)
+            if child is not None:
+                yield from _commands(child, child_name, context)
+
+
+def _inside_the_chat() -> str:
+    rows = []
+    for name, command in COMMANDS.items():
+        call = f"{name} {command.argument}".strip().replace("|", "\\|")
+        rows.append(f"| `{call}` | {command.line} |")
+    keys = [f"| {key} | {line} |" for key, line in KEYS]
+    return "\n".join(
+        [
+            "## Inside the chat\n",
+            *("| command | does |", "|---|---|", *rows, ""),
+            *("| key | does |", "|---|---|", *keys, ""),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
