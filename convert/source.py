@@ -11,7 +11,6 @@ weight is read, and the shards one after another.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sus_local.errors import SourceNotFoundError
-
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+from sus_local.hub import repository_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,8 @@ def open_source(
     """Open a checkpoint and learn where its tensors lie; no weight is read yet.
 
     Args:
-        source: A folder, or ``org/name`` on the hub. A folder that exists comes first.
+        source: A folder, or ``org/name`` (or its address) on the hub. A folder that exists comes
+            first.
         revision: Branch, tag or commit on the hub.
         keep_source: Leave fetched shards in the hub client's cache.
         cache_dir: Where shards lie while they are fetched and read; by default under
@@ -174,21 +173,13 @@ def open_source(
     folder = Path(source).expanduser()
     if folder.exists():
         return _open_folder(folder, source)
-    if not is_repository(source):
+    name = repository_name(source)
+    if not name:
         hint = "give a folder with config.json and *.safetensors, or org/name on the hub"
         raise SourceNotFoundError(f"no such folder: {source}", hint=hint, source=source)
     from .hub import open_repository
 
-    return open_repository(source, revision=revision, keep_source=keep_source, cache_dir=cache_dir)
-
-
-def is_repository(source: str) -> bool:
-    """Whether ``source`` has the form ``org/name``.
-
-    >>> is_repository("SUSTech/SUS-Chat-34B"), is_repository("./SUS-Chat-34B")
-    (True, False)
-    """
-    return _REPOSITORY.fullmatch(source) is not None
+    return open_repository(name, revision=revision, keep_source=keep_source, cache_dir=cache_dir)
 
 
 def _open_folder(folder: Path, label: str) -> Source:

@@ -9,6 +9,7 @@ True
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,9 @@ LONGEST_WAIT_S = 30.0
 """Before an attempt that follows failures; the first waits a second, each one twice as long."""
 
 _ATTEMPTS = 4
+_NAME = re.compile(
+    r"(?:(?:https?://)?(?:hf\.co|huggingface\.co)/)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)/?"
+)
 _PIECE_BYTES = 1 << 16
 
 
@@ -63,6 +67,18 @@ class Repository:
     revision: str
     commit: str
     files: Mapping[str, HubFile]
+
+
+def repository_name(text: str) -> str:
+    """``org/name`` of what a user calls a repository; empty if it is no such name.
+
+    >>> repository_name("SUSTech/SUS-Chat-34B"), repository_name("https://hf.co/a/b/")
+    ('SUSTech/SUS-Chat-34B', 'a/b')
+    >>> repository_name("./SUS-Chat-34B")
+    ''
+    """
+    match = _NAME.fullmatch(text)
+    return match[1] if match else ""
 
 
 def resolve(name: str, *, revision: str | None = None) -> Repository:

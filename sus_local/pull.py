@@ -31,9 +31,6 @@ from sus_local.models import StoredModel
 PREFERRED = ("Q4_K_M", "Q5_K_M", "Q4_K_S", "Q4_0", "Q8_0")
 """What is taken where the user names no quantization, the first that there is."""
 
-_REFERENCE = re.compile(
-    r"(?:(?:https?://)?(?:hf\.co|huggingface\.co)/)?(?P<name>[\w.-]+/[\w.-]+?)/?(?::(?P<quant>[\w.-]+))?"
-)
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
 # Neither a model, nor a name that stays inside its folder on every platform.
 _NO_MODEL = re.compile(r"mmproj|imatrix|\.\.|[\\:]", re.IGNORECASE)
@@ -142,11 +139,13 @@ def parse_reference(reference: str) -> tuple[str, str]:
     Raises:
         ModelNotFoundError: It is not of the form ``org/repo[:QUANT]``.
     """
-    match = _REFERENCE.fullmatch(reference.strip())
-    if match is None:
+    place = reference.rfind("/")
+    name, colon, quant = reference[place + 1 :].strip().partition(":")
+    repository = hub.repository_name(reference[: place + 1].strip() + name)
+    if not repository or (colon and not quant):
         hint = "give org/repo or org/repo:QUANT, for instance org/repo:Q4_K_M"
         raise ModelNotFoundError(f"{reference} names no repository", hint=hint, name=reference)
-    return match["name"], (match["quant"] or "").upper()
+    return repository, quant.upper()
 
 
 def candidates(repository: Repository) -> list[Candidate]:

@@ -78,7 +78,7 @@ def test_small_files_come_into_the_clients_cache(server: HubServer, home: Path) 
 
 
 def test_commit_is_pinned_when_the_source_is_opened(server: HubServer) -> None:
-    source = open_hub(revision="main")
+    source = open_source(f"https://huggingface.co/{NAME}/", revision="main")
     assert source.revision == server.commit
     with source.open(source.shards[0]):
         pass
