@@ -42,6 +42,7 @@ class BlockStore:
             self._index.add(block)
         for block in found:
             self.touch(block.key)
+        self._forget(disk.trim() if disk is not None else ())
 
     def __len__(self) -> int:
         return len(self._index)
@@ -62,9 +63,12 @@ class BlockStore:
         return self._index.following(root, token_ids)
 
     def save(self, parent: bytes, start: int, token_ids: Sequence[int], payload: bytes) -> Block:
-        """Keep the KV of ``token_ids``, which follow ``parent`` at position ``start``."""
+        """Keep the KV of ``token_ids``, which follow ``parent`` at position ``start``.
+
+        Not without what comes before: it would never be found.
+        """
         block = make_block(parent, start, token_ids, payload)
-        if block.key not in self._index:
+        if block.key not in self._index and (start == 0 or parent in self._index):
             self.touch(parent)
             self._index.add(block)
             before = self._before(block)

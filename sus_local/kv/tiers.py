@@ -124,7 +124,8 @@ class DiskTier:
             for entry in entries:
                 block = _read_header(entry) if entry.name.endswith(_SUFFIX) else None
                 if block is not None:
-                    found.append((entry.stat().st_mtime_ns, -block.start, block))
+                    with contextlib.suppress(OSError):  # another process deletes, too
+                        found.append((entry.stat().st_mtime_ns, -block.start, block))
         for _, _, block in sorted(found, key=lambda item: item[:2]):
             size = header_size(block) + block.num_bytes
             if block.key not in self._sizes:
@@ -158,15 +159,21 @@ class DiskTier:
             return []
         if sum(self._sizes.get(key, 0) for key in keep) + size > self.budget_bytes:
             return [block.key]
-        gone = []
-        while self.num_bytes + size > self.budget_bytes or len(self._sizes) >= MAX_DISK_BLOCKS:
-            gone.append(next(iter(self._sizes)))
-            self.drop(gone[-1])
+        gone = self.trim(size)
         self._sizes[block.key] = size
         self.num_bytes += size
         with self._lock:
             self._pending[block.key] = payload
         self._order("write", block)
+        return gone
+
+    def trim(self, num_bytes: int = 0) -> list[bytes]:
+        """Delete the oldest blocks until so many more bytes fit; the keys of those that went."""
+        gone = []
+        most = MAX_DISK_BLOCKS - (num_bytes > 0)
+        while self.num_bytes + num_bytes > self.budget_bytes or len(self._sizes) > most:
+            gone.append(next(iter(self._sizes)))
+            self.drop(gone[-1])
         return gone
 
     def touch(self, keys: Iterable[bytes]) -> None:

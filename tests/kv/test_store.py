@@ -1,0 +1,135 @@
+"""One index over the tiers: a block is found as long as one of them has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sus_local.kv.blocks import Block, root_key
+from sus_local.kv.store import BlockStore
+from sus_local.kv.tiers import DiskTier, RamTier
+
+ROOT = root_key("model")
+KV = b"k" * 100
+
+
+def save_chain(store: BlockStore, *runs: tuple[int, ...], root: bytes = ROOT) -> list[Block]:
+    blocks: list[Block] = []
+    for run in runs:
+        parent, start = (blocks[-1].key, blocks[-1].end) if blocks else (root, 0)
+        blocks.append(store.save(parent, start, run, KV))
+    return blocks
+
+
+def test_what_is_saved_is_found_and_loaded() -> None:
+    store = BlockStore(RamTier(1000))
+    blocks = save_chain(store, (1, 2), (3,))
+    found = store.longest(ROOT, [1, 2, 3, 4])
+    assert (found.length, list(found.blocks)) == (3, blocks)
+    assert [store.load(block) for block in blocks] == [KV, KV]
+
+
+def test_the_oldest_chain_goes_and_its_end_before_its_beginning() -> None:
+    store = BlockStore(RamTier(500))
+    save_chain(store, (1,), (2,), (3,))
+    save_chain(store, (7,), (8,))
+    save_chain(store, (9,))
+    assert store.longest(ROOT, [1, 2, 3]).length == 2
+    store.touch(store.longest(ROOT, [1, 2, 3]).blocks[-1].key)
+    save_chain(store, (9,), (10,))
+    assert store.longest(ROOT, [1, 2, 3]).length == 2
+    assert store.longest(ROOT, [7, 8]).length == 1
+    store.check_invariants()
+
+
+def test_a_chain_longer_than_the_budget_keeps_its_beginning() -> None:
+    """Its own beginning never makes way for its end, which would be found no more."""
+    store = BlockStore(RamTier(300))
+    blocks = save_chain(store, *((n,) for n in range(10)))
+    assert store.longest(ROOT, list(range(10))).length == 3
+    assert [block.key in store for block in blocks] == [True] * 3 + [False] * 7
+    store.check_invariants()
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=30))
+def test_every_block_that_is_kept_can_be_reached(chains: list[list[int]]) -> None:
+    store = BlockStore(RamTier(600))
+    for chain in chains:
+        save_chain(store, *((token,) for token in chain))
+        store.check_invariants()
+        for block in store._index:
+            assert store._index.ancestry(block.key)[-1].parent == ROOT
+
+
+def test_disk_gives_back_what_ram_let_go(tmp_path: Path) -> None:
+    store = BlockStore(RamTier(100), DiskTier(tmp_path, 1 << 20))
+    (first,) = save_chain(store, (1,))
+    (second,) = save_chain(store, (2,))
+    assert (store.source(first), store.source(second)) == ("disk", "RAM")
+    assert store.load(first) == KV
+    assert (store.source(first), store.source(second)) == ("RAM", "disk")
+    store.close()
+
+
+def test_a_new_store_finds_what_an_old_one_left(tmp_path: Path) -> None:
+    store = BlockStore(RamTier(1000), DiskTier(tmp_path, 1 << 20))
+    save_chain(store, (1, 2), (3, 4))
+    store.close()
+    again = BlockStore(RamTier(1000), DiskTier(tmp_path, 1 << 20))
+    found = again.longest(ROOT, [1, 2, 3, 9])
+    assert found.length == 3
+    assert [again.load(block) for block in found.blocks] == [KV, KV]
+    again.close()
+
+
+def test_after_a_restart_ends_go_before_beginnings_too(tmp_path: Path) -> None:
+    store = BlockStore(RamTier(0), DiskTier(tmp_path, 1 << 20))
+    save_chain(store, (1,), (2,), (3,))
+    store.close()
+    size = sum(path.stat().st_size for path in tmp_path.iterdir()) // 3
+    again = BlockStore(RamTier(0), DiskTier(tmp_path, 3 * size))
+    save_chain(again, (7,))
+    assert again.longest(ROOT, [1, 2, 3]).length == 2
+    again.close()
+
+
+def test_a_smaller_budget_applies_from_the_start(tmp_path: Path) -> None:
+    store = BlockStore(RamTier(0), DiskTier(tmp_path, 1 << 20))
+    save_chain(store, *((n,) for n in range(6)))
+    store.close()
+    size = sum(path.stat().st_size for path in tmp_path.iterdir()) // 6
+    again = BlockStore(RamTier(0), DiskTier(tmp_path, 2 * size))
+    again.check_invariants()
+    assert again.longest(ROOT, list(range(6))).length == 2
+    again.close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_block_that_no_tier_has_whole_is_found_no_more(tmp_path: Path) -> None:
+    store = BlockStore(RamTier(0), DiskTier(tmp_path, 1 << 20))
+    first, second = save_chain(store, (1,), (2,))
+    store.close()
+    (tmp_path / f"{second.key.hex()}.kv").write_bytes(b"torn")
+    assert store.load(second) is None
+    assert store.longest(ROOT, [1, 2]).length == 1
+    assert store.load(first) == KV
+    store.check_invariants()
+    store.close()
+
+
+def test_a_dropped_block_is_gone_from_every_tier(tmp_path: Path) -> None:
+    store = BlockStore(RamTier(1000), DiskTier(tmp_path, 1 << 20))
+    (block,) = save_chain(store, (1,))
+    store.drop(block)
+    store.close()
+    assert store.longest(ROOT, [1]).length == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_any_budget_nothing_is_kept() -> None:
+    store = BlockStore(RamTier(0))
+    assert not store.fits(1)
+    save_chain(store, (1,), (2,))
+    assert len(store) == 0
