@@ -113,7 +113,7 @@ class Download:
             failures = 0 if out.tell() > start else failures + 1
             if failures > _PATIENCE:
                 raise error or HubError(f"the hub sends no more bytes of {self._file.name}")
-            if failures or error:
+            if failures:
                 self._wait(failures)
 
     def _receive(self, out: BinaryIO, digest: _Hash, start: int) -> None:
@@ -127,7 +127,7 @@ class Download:
                 self._on_bytes(len(piece))
 
     def _wait(self, failures: int) -> None:
-        self._stop.wait(hub.wait_s(max(1, failures)))
+        self._stop.wait(hub.wait_s(failures))
         self._check()
 
     def _check(self) -> None:
