@@ -1,0 +1,187 @@
+"""Arrows between the rooms of the package point one way, and starting costs little."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import sus_local
+import sus_local.convert
+
+PACKAGE = Path(sus_local.__file__).parent
+CONVERT = Path(sus_local.convert.__file__).parent
+
+LEAVES = {"errors", "sampling", "template", "results", "paths", "hub_errors"}
+
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "paths": set(),
+    "results": set(),
+    "sampling": {"errors"},
+    "template": {"errors"},
+    "header": {"errors"},
+    "turn": {"results"},
+    "database": {"errors"},
+    "history": {"errors", "database"},
+    "models": {"errors", "paths"},
+    "checksums": {"errors", "models"},
+    "hub_errors": {"errors"},
+    "hub": {"errors", "hub_errors"},
+    "download": {"errors", "hub"},
+    "pull": {"errors", "hub", "download", "models", "paths"},
+    "kv": LEAVES,
+    "backend": LEAVES | {"header"},
+    "offload": LEAVES | {"header", "backend"},
+    "engine": LEAVES | {"backend", "kv"},
+    "answers": LEAVES | {"kv"},
+    "stream": LEAVES | {"engine"},
+    "llm": LEAVES | {"answers", "backend", "conversation", "engine", "kv", "stream", "turn"},
+    "conversation": LEAVES | {"engine", "kv", "llm", "stream", "turn"},
+    "loading": LEAVES | {"backend", "kv", "llm", "models", "offload"},
+    "convert": LEAVES | {"download", "header", "hub", "models"},
+    "demo": LEAVES | {"convert"},
+}
+"""Room → the rooms that it may import. ``cli`` and ``server`` may import more; nobody them."""
+
+OUTER = {"cli", "server", "__main__", ""}
+
+HEAVY = {
+    "gguf",
+    "huggingface_hub",
+    "jinja2",
+    "llama_cpp",
+    "numpy",
+    "prompt_toolkit",
+    "rich",
+    "safetensors",
+    "sentencepiece",
+}
+
+
+@cache
+def sources() -> dict[str, Path]:
+    """Module name → file, of both folders that make the package."""
+    found = {}
+    for folder, prefix in ((PACKAGE, "sus_local"), (CONVERT, "sus_local.convert")):
+        for path in folder.rglob("*.py"):
+            parts = [prefix, *path.relative_to(folder).with_suffix("").parts]
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def room(module: str) -> str:
+    """``sus_local.kv.tiers`` lies in ``kv``."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def package_of(module: str, level: int) -> list[str]:
+    """The package that ``level`` dots stand for; none for an absolute import."""
+    is_package = sources()[module].name == "__init__.py"
+    parts = module.split(".")
+    return parts[: len(parts) - level + is_package] if level else []
+
+
+def imports(module: str) -> Iterator[str]:
+    """The modules that a module imports, at its top or within its functions."""
+    for node in ast.walk(ast.parse(sources()[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "sus_local":
+            yield from (f"sus_local.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield ".".join([*package_of(module, node.level), node.module or ""]).strip(".")
+
+
+def arrows(module: str) -> set[str]:
+    """The other rooms that a module imports from."""
+    names = {room(name) for name in imports(module) if name.split(".")[0] == "sus_local"}
+    return names - {room(module)}
+
+
+@pytest.mark.parametrize("module", sorted(m for m in sources() if room(m) not in OUTER))
+def test_arrows_point_one_way(module: str) -> None:
+    assert arrows(module) <= ARROWS[room(module)]
+
+
+def test_every_allowed_arrow_ends_in_a_room() -> None:
+    rooms = {room(module) for module in sources()}
+    assert set(ARROWS) | OUTER == rooms | OUTER
+    assert {end for ends in ARROWS.values() for end in ends} <= rooms
+
+
+def test_nothing_imports_the_command_line_or_the_server_but_their_doors() -> None:
+    for module in sources():
+        ends = arrows(module)
+        assert "cli" not in ends or room(module) == "__main__"
+        assert "server" not in ends or room(module) == "cli"
+        if room(module) == "server":
+            assert not ends & {"convert", "demo", "offload", "backend"}
+
+
+def test_the_engine_knows_token_ids_and_no_text() -> None:
+    for module in sources():
+        if room(module) in {"engine", "kv"}:
+            assert not {"sus_local.template", "codecs"} & set(imports(module))
+            assert "sus_local.backend.llama_cpp" not in imports(module)
+
+
+def test_llama_cpp_is_imported_by_the_backend_and_the_converter_only() -> None:
+    importers = {
+        room(module)
+        for module in sources()
+        if any(name.split(".")[0] == "llama_cpp" for name in imports(module))
+    }
+    assert importers == {"backend", "convert"}
+
+
+# What starting costs
+
+
+def run_python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+LOADED = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+
+HELP = """
+import sys
+from sus_local.cli.main import main
+sys.argv = ["sus-local", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize("code", ["import sus_local", HELP], ids=["import", "--help"])
+def test_starting_imports_nothing_heavy(code: str) -> None:
+    loaded = set(run_python(f"{code}\n{LOADED}").splitlines()[-1].split())
+    assert "sus_local" in loaded
+    assert not HEAVY & loaded
+
+
+def best_seconds(code: str, runs: int = 7) -> float:
+    """The shortest of several runs, less what the interpreter itself takes."""
+
+    def seconds(code: str) -> float:
+        began = time.perf_counter()
+        run_python(code)
+        return time.perf_counter() - began
+
+    return min(seconds(code) for _ in range(runs)) - min(seconds("pass") for _ in range(runs))
+
+
+@pytest.mark.parametrize(
+    ("code", "limit_s"), [("import sus_local", 0.15), (HELP, 0.25)], ids=["import", "--help"]
+)
+def test_starting_is_quick(code: str, limit_s: float) -> None:
+    assert best_seconds(code) < limit_s
