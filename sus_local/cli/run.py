@@ -134,12 +134,14 @@ def _closing(answer: Any) -> Iterator[None]:
 
 
 def _write_pieces(answer: Any, *, as_json: bool, stream: bool) -> None:
+    from sus_local.cli.chat.paint import printable
     from sus_local.cli.output import emit_json
 
+    shown = printable if sys.stdout.isatty() else str
     for piece in answer:
         if not piece.text:
             continue
         if not as_json:
-            print(piece.text, end="", flush=True)
+            print(shown(piece.text), end="", flush=True)
         elif stream:
             emit_json({"text": piece.text})

@@ -51,6 +51,11 @@ class Terminal:
         self._child.close(force=True)
 
     @property
+    def is_running(self) -> bool:
+        """Whether the program has not ended yet."""
+        return bool(self._child.isalive())
+
+    @property
     def text(self) -> str:
         """What is on the screen, without empty lines at the end."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()

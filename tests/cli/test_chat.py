@@ -442,3 +442,64 @@ def test_plain_answers_are_not_drawn(model: str) -> None:
         ask(terminal, "markdown", "The end.")
         assert "| 中国 | 北京 |" in terminal.text.replace("  ", " ")
         assert "# Capitals" in terminal.text
+
+
+def test_input_comes_back_in_the_next_chat(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "an old question", "You said: an old question")
+        terminal.type("\x04")
+        terminal.wait_end()
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("\x1b[A")
+        terminal.wait_for(">>> an old question")
+
+
+def test_commands_and_files_are_completed(model: str, tmp_path: Path) -> None:
+    (tmp_path / "unmistakable.txt").write_text("x")
+    with chat(model, columns=150) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("/bra\t")
+        terminal.wait_for(">>> /branches")
+        terminal.type("\x03")
+        terminal.wait_gone(">>> /branches")
+        terminal.type(f"/file {tmp_path}/unmis\t")
+        terminal.wait_for("unmistakable.txt")
+
+
+def test_the_editor_writes_the_message(model: str, tmp_path: Path) -> None:
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\necho "edited text" > "$1"\n')
+    editor.chmod(0o755)
+    with chat(model, EDITOR=str(editor), VISUAL="") as terminal:
+        terminal.wait_for(READY)
+        terminal.type("\x18\x05")
+        terminal.wait_for(">>> edited text")
+        ask(terminal, "", "You said: edited text")
+
+
+def test_copying_tells_the_terminal(model: str, tmp_path: Path) -> None:
+    with chat(model, PATH=str(tmp_path)) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "hi", "You said: hi")
+        terminal.send("/copy")
+        terminal.wait_for("copied 12 characters")
+
+
+def test_the_chat_speaks_chinese(model: str) -> None:
+    with chat(model, "--lang", "zh") as terminal:
+        terminal.wait_for("/help 显示命令")
+        terminal.send("你好")
+        terminal.wait_for("KV 缓存")
+        terminal.send("/nonsense")
+        terminal.wait_for("错误：没有命令 /nonsense")
+
+
+def test_leaving_while_the_model_loads(model: str) -> None:
+    with chat(model, SCRIPT_LOAD_SECONDS="30") as terminal:
+        terminal.wait_for("loading tiny")
+        terminal.type("typed meanwhile")
+        terminal.wait_for(">>> typed meanwhile")
+        terminal.type("\x03\x04")
+        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=10)

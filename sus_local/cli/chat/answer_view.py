@@ -55,8 +55,22 @@ class AnswerView:
 
     def draw_tail(self, text: str, *, width: int, rows: int) -> str:
         """The last ``rows`` lines of a tail, drawn."""
+        text = _end_of(text, 2 * max(rows, 1))
         if self._drawn[0] != (text, width):
             whole = text if self._plain else to_ansi(text, width=width, colors=self._colors)
             gap = "\n" if self._num_printed and not self._plain else ""
             self._drawn = ((text, width), gap + whole if whole.strip() else "")
         return "\n".join(self._drawn[1].split("\n")[-max(rows, 1) :])
+
+
+def _end_of(text: str, num_lines: int) -> str:
+    """The last lines of a long block, so that drawing it costs the same however long it grows.
+
+    >>> _end_of("```py\\na\\nb\\nc", 2)
+    '```py\\nb\\nc'
+    """
+    lines = text.split("\n")
+    if len(lines) <= num_lines:
+        return text
+    fence = lines[:1] if lines[0].lstrip().startswith(("```", "~~~")) else []
+    return "\n".join(fence + lines[-num_lines:])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -35,6 +37,10 @@ def key_bindings(keyboard: Keyboard) -> KeyBindings:
             event.current_buffer.complete_state = None
         keyboard.submit()
 
+    @keys.add("tab")
+    def _(event: KeyPressEvent) -> None:
+        complete(event.current_buffer)
+
     @keys.add("escape", "enter")
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
@@ -53,6 +59,24 @@ def key_bindings(keyboard: Keyboard) -> KeyBindings:
         event.current_buffer.open_in_editor(validate_and_handle=False)
 
     return keys
+
+
+def complete(buffer: Buffer) -> None:
+    """Tab: the next of the menu, or the only completion, or what all of them begin with.
+
+    At once: the menu that opens while one types comes a moment later, and Tab must not wait for it.
+    """
+    if buffer.complete_state is not None:
+        buffer.complete_next()
+        return
+    request = CompleteEvent(completion_requested=True)
+    found = list(buffer.completer.get_completions(buffer.document, request))
+    if len(found) == 1:
+        buffer.apply_completion(found[0])
+    elif common := get_common_complete_suffix(buffer.document, found):
+        buffer.insert_text(common)
+    else:
+        buffer.start_completion()
 
 
 def _text() -> str:

@@ -32,6 +32,7 @@ class Pump:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._on_failure: Callable[[BaseException], None] = lambda error: None
         self._stopping = False
+        self._loaded = False
 
     @property
     def num_waiting(self) -> int:
@@ -60,11 +61,11 @@ class Pump:
         return self._dialogue.cancel()
 
     def stop(self) -> None:
-        """Stop the answer, save what came, end the thread."""
+        """Stop the answer, save what came, end the thread; a model that still loads is left."""
         self._stopping = True
         self._queue.put(None)
         self._dialogue.cancel()
-        if self._thread.is_alive():
+        if self._loaded:
             self._thread.join(_LAST_SECONDS)
 
     def _run(self) -> None:
@@ -74,6 +75,7 @@ class Pump:
         except BaseException as error:  # told by the main thread
             self._on_failure(error)
             return
+        self._loaded = True
         self._dialogue.attempt(self._prepare)
         self.activity = ""
         while not self._stopping:

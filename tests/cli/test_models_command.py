@@ -1,0 +1,142 @@
+"""``sus-local models`` and ``sus-local pull``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sus_local import paths
+from sus_local.cli import main
+from sus_local.models import manifest_path
+from tests.convert.hub_client import client_of
+from tests.convert.hub_server import HubServer
+
+
+def call(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    status = main.run(args)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def value(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
+    status, out, err = call(capsys, *args, "--json")
+    assert (status, err) == (0, "")
+    return json.loads(out)
+
+
+@pytest.fixture
+def tiny(demo_gguf: Path) -> Path:
+    """The demo model in the store, as ``Tiny-Q8_0``."""
+    path = paths.models_dir() / "Tiny-Q8_0.gguf"
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(demo_gguf, path)
+    manifest = json.loads(manifest_path(demo_gguf).read_text(encoding="utf-8"))
+    manifest["files"][0]["name"] = path.name
+    manifest_path(path).write_text(json.dumps(manifest), encoding="utf-8")
+    return path
+
+
+def test_list(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, "models", "list")
+    head, row = out.splitlines()
+    assert head.split()[:4] == ["name", "type", "size", "parameters"]
+    assert row.split()[:2] == ["Tiny-Q8_0", "Q8_0"]
+    (facts,) = value(capsys, "models", "list")
+    assert facts["bytes"] == tiny.stat().st_size
+    assert facts["architecture"] == "llama"
+    assert facts["n_ctx_train"] > 0
+    assert facts["checksums"] == "recorded"
+
+
+def test_list_of_nothing_leads_on(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = call(capsys, "models", "list")
+    assert (status, out) == (0, "")
+    assert "sus-local demo" in err
+    assert value(capsys, "models", "list") == []
+
+
+def test_a_damaged_file_is_listed_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    paths.models_dir().mkdir(parents=True)
+    (paths.models_dir() / "bad.gguf").write_bytes(b"GGUF\3\0\0\0")
+    _, out, _ = call(capsys, "models", "list")
+    assert "damaged" in out
+    assert "is damaged" in value(capsys, "models", "list")[0]["problem"]
+
+
+def test_show_tells_the_provenance(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, "models", "show", "tiny")
+    for said in ("provenance", "general.architecture", "tensor_types", "sha256", str(tiny)):
+        assert said in out
+    shown = value(capsys, "models", "show", "tiny:q8_0")
+    assert shown["tensor_types"]["Q8_0"] > 0
+    assert shown["provenance"]["versions"]["sus-local"]
+
+
+def test_verify_finds_the_damaged_tensor(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "models", "verify", "tiny")[:2] == (0, "Tiny-Q8_0: as recorded\n")
+    assert value(capsys, "models", "list")[0]["checksums"] == "verified"
+    content = bytearray(tiny.read_bytes())
+    content[-1000] ^= 1
+    tiny.write_bytes(content)
+    assert value(capsys, "models", "list")[0]["checksums"] == "changed"
+    status, _, err = call(capsys, "models", "verify", "--all")
+    assert status == 1
+    assert "Tiny-Q8_0.gguf is not what was recorded (tensor " in err
+
+
+def test_rm_asks(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(capsys, "models", "rm", "tiny")[0] == 2
+    assert tiny.exists()
+    asked: list[str] = []
+    monkeypatch.setattr("sus_local.cli.ask.confirm", asked.append)
+    assert call(capsys, "models", "rm", "tiny")[0] == 0
+    assert asked[0].startswith(f"Remove {tiny}")
+    assert list(paths.models_dir().iterdir()) == []
+
+
+@pytest.fixture
+def hub(demo_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("tiny.Q8_0.gguf", "other.Q8_0.gguf", "tiny.IQ4_XS.gguf"):
+        shutil.copyfile(demo_gguf, folder / name)
+    with (
+        HubServer(folder) as server,
+        client_of(server.endpoint, tmp_path / "home", monkeypatch),
+    ):
+        yield server
+
+
+def test_pull_then_use(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = value(capsys, "pull", "tiny/llama:IQ4_XS")
+    assert facts["repository"] == "tiny/llama"
+    assert facts["revision"] == hub.commit
+    assert Path(facts["path"]).read_bytes() == hub.files["tiny.IQ4_XS.gguf"]
+    assert call(capsys, "models", "verify", "tiny/llama:iq4_xs")[0] == 0
+    assert value(capsys, "models", "list")[0]["source"] == "tiny/llama"
+
+
+def test_pull_lists_what_could_be_meant(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = call(capsys, "pull", "tiny/llama:Q8_0")
+    assert (status, out) == (1, "")
+    assert "tiny.Q8_0" in err
+    assert "other.Q8_0" in err
+    assert "fits" in err
+    assert "2 models of type Q8_0" in err
+    listed = value(capsys, "pull", "tiny/llama", "--list")
+    assert {each["name"] for each in listed} == {"tiny.Q8_0", "other.Q8_0", "tiny.IQ4_XS"}
+    assert all(each["fits"] for each in listed)
+    assert not paths.models_dir().exists()
+
+
+def test_pull_of_no_such_repository(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(capsys, "pull", "tiny/none", "--json")
+    assert status == 1
+    assert json.loads(out)["error"]["type"] == "RepositoryNotFoundError"
