@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sus_local.cli.zh_machine import MACHINE
+
 _CHAT: Mapping[str, str] = {
     "title: {title}": "标题：{title}",
     "error: {message}": "错误：{message}",
@@ -348,5 +350,12 @@ _HELP: Mapping[str, str] = {
     "Every model that has checksums.": "所有有校验和的模型。",
 }
 
-TEXTS: Mapping[str, str] = {**_CHAT, **_CHAT_HELP, **_COMMANDS, **_CONVERT, **_HELP}
+TEXTS: Mapping[str, str] = {
+    **_CHAT,
+    **_CHAT_HELP,
+    **_COMMANDS,
+    **_CONVERT,
+    **_HELP,
+    **MACHINE,
+}
 """Every translation."""
