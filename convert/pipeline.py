@@ -128,24 +128,21 @@ def convert(
     """
     started = time.monotonic()
     options = Options(tuple(types), output, imatrix, tuple(tensor_types), pure, split_size, threads)
-    tell: Listener = progress if progress is not None else _ignore
     with closing(open_source(source, revision=revision, keep_source=keep_source)) as opened:
-        prepared = prepare(opened, options)
-        tell(Planned(prepared.plan))
-        _check_plan(prepared.plan)
-        check_gates(opened, prepared.vocabulary, prepared.vocabulary_fields())
-        try:
-            finished = _run(prepared, tell)
-        except OSError as error:
-            place = prepared.outputs[0].path
-            raise from_os_error(error, doing="writing", path=place) from error
-        return Report(
-            outputs=finished,
-            source=opened.label,
-            revision=opened.revision,
-            seconds=time.monotonic() - started,
-            peak_rss_bytes=peak_resident(),
-        )
+        finished = _convert(prepare(opened, options), progress or _ignore)
+        seconds = time.monotonic() - started
+        return Report(finished, opened.label, opened.revision, seconds, peak_resident())
+
+
+def _convert(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
+    tell(Planned(prepared.plan))
+    _check_plan(prepared.plan)
+    check_gates(prepared.source, prepared.vocabulary, prepared.vocabulary_fields())
+    try:
+        return _run(prepared, tell)
+    except OSError as error:
+        place = prepared.outputs[0].path
+        raise from_os_error(error, doing="writing", path=place) from error
 
 
 def _ignore(event: object) -> None:
