@@ -101,7 +101,8 @@ class LLM:
 
     def detokenize(self, token_ids: Iterable[int]) -> str:
         """The text of token ids; control tokens stand for nothing."""
-        joined = b"".join(self._backend.token_bytes(token_id) for token_id in token_ids)
+        checked = self._check_ids(list(token_ids))
+        joined = b"".join(self._backend.token_bytes(token_id) for token_id in checked)
         return joined.decode("utf-8", errors="replace")
 
     def render(self, messages: Sequence[template.Message]) -> str:
@@ -347,8 +348,7 @@ class LLM:
         for index, token_id in enumerate(token_ids):
             if not isinstance(token_id, int) or not 0 <= token_id < self._info.n_vocab:
                 raise RequestError(
-                    f"token {index} of the prompt is {token_id!r}, ids go from 0 to "
-                    f"{self._info.n_vocab - 1}",
+                    f"token {index} is {token_id!r}, ids go from 0 to {self._info.n_vocab - 1}",
                     index=index,
                     n_vocab=self._info.n_vocab,
                 )

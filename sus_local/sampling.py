@@ -105,8 +105,11 @@ class SamplingParams:
             raise SamplingError("grammar and json_schema exclude each other", hint="give one")
         if any(not text for text in self.stop):
             raise SamplingError("a stop text is empty", hint="leave it out")
-        if any(math.isnan(bias) for bias in self.logit_bias.values()):
-            raise SamplingError("a logit bias is not a number")
+        for token_id, bias in self.logit_bias.items():
+            if not isinstance(token_id, int) or math.isnan(bias):
+                raise SamplingError(
+                    f"logit_bias has {token_id!r}: {bias!r}, expected a token id and a number"
+                )
 
     @property
     def greedy(self) -> bool:
@@ -168,7 +171,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:
-    if value is None or low <= value <= high:
+    if value is None or (low <= value <= high and math.isfinite(value)):
         return
     bounds = f"at least {low:g}" if high == _INFINITY else f"from {low:g} to {high:g}"
     raise SamplingError(

@@ -5,10 +5,12 @@ The runtime's only importer of ``llama_cpp``; it calls the C API, not ``llama_cp
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,13 @@ from sus_local.backend.options import (
     num_outputs,
 )
 from sus_local.backend.sampler_chain import SamplerChain
-from sus_local.errors import BackendError, InvalidModelError, ModelLoadError, ModelNotFoundError
+from sus_local.errors import (
+    BackendError,
+    EngineClosedError,
+    InvalidModelError,
+    ModelLoadError,
+    ModelNotFoundError,
+)
 from sus_local.header import split_parts
 from sus_local.results import TokenLogprob
 from sus_local.sampling import SamplingParams
@@ -62,6 +70,7 @@ class LlamaCpp:
         self._info = _model_info(path, options, self._model, self._context)
         self._batch = BatchArrays(self._info.n_batch)
         self._pieces: dict[int, bytes] = {}
+        self._text_lock = threading.Lock()
 
     @property
     def info(self) -> ModelInfo:
@@ -72,9 +81,10 @@ class LlamaCpp:
         """Plain text → token ids; control tokens in it stay text."""
         content = text.encode("utf-8", errors="surrogatepass")
         buffer = (c.llama_token * (len(content) + 2))()
-        count = c.llama_tokenize(
-            self._vocab, content, len(content), buffer, len(buffer), False, False
-        )
+        with self._vocabulary() as vocab:
+            count = c.llama_tokenize(
+                vocab, content, len(content), buffer, len(buffer), False, False
+            )
         if count < 0:
             raise BackendError(f"llama.cpp could not tokenize {len(content)} bytes")
         return list(buffer[:count])
@@ -175,15 +185,25 @@ class LlamaCpp:
         if self._context is not None:
             c.llama_free(self._context)
             self._context = None
-        if self._model is not None:
-            c.llama_model_free(self._model)
-            self._model = None
+        with self._text_lock:
+            if self._model is not None:
+                c.llama_model_free(self._model)
+                self._model = None
+
+    @contextlib.contextmanager
+    def _vocabulary(self) -> Iterator[Any]:
+        """The vocabulary, which other threads use too, kept from being freed meanwhile."""
+        with self._text_lock:
+            if self._model is None:
+                raise EngineClosedError("the model was closed", hint="load it again")
+            yield self._vocab
 
     def _piece(self, token_id: int) -> bytes:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            count = c.llama_token_to_piece(self._vocab, token_id, buffer, size, 0, False)
+            with self._vocabulary() as vocab:
+                count = c.llama_token_to_piece(vocab, token_id, buffer, size, 0, False)
             if count >= 0:
                 return buffer.raw[:count]
             size = -count
@@ -223,7 +243,7 @@ def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
     if options.tensor_split:
         shares = (ctypes.c_float * c.llama_max_devices())(*options.tensor_split)
         params.tensor_split = shares
-    model = c.llama_model_load_from_file(str(path).encode(), params)
+    model = c.llama_model_load_from_file(str(path).encode(errors="surrogateescape"), params)
     if not model:
         raise ModelLoadError(
             f"llama.cpp could not load {path}: {log.last()}",
@@ -248,7 +268,7 @@ def _open_context(
     params = c.llama_context_default_params()
     trained = int(c.llama_model_n_ctx_train(model))
     params.n_ctx = options.n_ctx or min(trained, DEFAULT_N_CTX)
-    params.n_batch = min(options.n_batch, params.n_ctx)
+    params.n_batch = min(max(options.n_batch, num_outputs(options.max_sequences)), params.n_ctx)
     params.n_ubatch = min(options.n_ubatch, params.n_batch)
     params.n_seq_max = options.max_sequences + 1
     params.n_outputs_max = num_outputs(options.max_sequences)

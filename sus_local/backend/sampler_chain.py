@@ -15,6 +15,10 @@ from llama_cpp import llama_cpp as c
 from sus_local.errors import GrammarError, SamplingError
 from sus_local.sampling import SamplingParams
 
+_MOST_BIAS = 1e6
+"""Forbids as well as infinity does, but leaves a grammar a token where it allows no other one:
+llama.cpp ends the process when the token that it has to take is against the grammar."""
+
 
 class SamplerChain:
     """Implements :class:`sus_local.backend.base.Sampler`.
@@ -89,7 +93,10 @@ class SamplerChain:
                 n_vocab=num_vocab,
             )
         if bias:
-            entries = [c.llama_logit_bias(token_id, amount) for token_id, amount in bias.items()]
+            entries = [
+                c.llama_logit_bias(token_id, max(-_MOST_BIAS, min(amount, _MOST_BIAS)))
+                for token_id, amount in bias.items()
+            ]
             pairs = (c.llama_logit_bias * len(bias))(*entries)
             self._add(c.llama_sampler_init_logit_bias(num_vocab, len(bias), pairs))
 
