@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sus_local.errors import CheckpointError, ShardError, from_os_error
+from sus_local.errors import ShardError, from_os_error
 
 from . import safetensors_file, torch_file, weights
 from .mapped import MappedShard
@@ -85,8 +85,7 @@ class FolderSource:
         if not (self._folder / name).exists():
             if not required:
                 return {}
-            hint = "give a Hugging Face checkpoint: config.json and *.safetensors"
-            raise CheckpointError(f"{self.label} has no {name}", hint=hint)
+            raise weights.lacks(name, _names(self._folder), label=self.label)
         with reading(name):
             return weights.parse_json((self._folder / name).read_bytes(), name=name)
 

@@ -133,8 +133,7 @@ class HubSource:
                 return weights.parse_json(path.read_bytes(), name=name)
         if not required:
             return {}
-        hint = "give a Hugging Face checkpoint: config.json and *.safetensors"
-        raise CheckpointError(f"{self.label} has no {name}", hint=hint)
+        raise weights.lacks(name, self._source.files.keys(), label=self.label)
 
     def _find_shards(self) -> tuple[list[Shard], dict[str, str] | None]:
         files = self._source.files

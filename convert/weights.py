@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from sus_local.errors import CheckpointError, ShardError, TensorError
@@ -59,13 +60,22 @@ def choose_layout(names: Collection[str], *, label: str) -> Layout:
                 hint="fetch the index file too",
                 num_shards=len(shards),
             )
-    raise CheckpointError(f"{label} has no weights (model*.safetensors)", hint=_hint(names, label))
+    raise lacks("weights (model*.safetensors)", names, label=label)
 
 
-def _hint(names: Collection[str], label: str) -> str:
-    if any(name.endswith(".gguf") for name in names):
-        return f"its GGUF files are ready to use: sus-local pull {label}"
-    return "give a Hugging Face checkpoint: config.json and *.safetensors"
+def lacks(what: str, names: Collection[str], *, label: str) -> CheckpointError:
+    """The error for a source that is no checkpoint; the hint knows GGUF files.
+
+    >>> lacks("config.json", ["a.gguf"], label="org/name").hint
+    'its GGUF files are ready to use: sus-local pull org/name'
+    """
+    models = sorted(name for name in names if name.endswith(".gguf"))
+    hint = "give a Hugging Face checkpoint: config.json and *.safetensors"
+    if models and Path(label).is_dir():
+        hint = f"its GGUF files are ready to use: sus-local chat {Path(label) / models[0]}"
+    elif models:
+        hint = f"its GGUF files are ready to use: sus-local pull {label}"
+    return CheckpointError(f"{label} has no {what}", hint=hint)
 
 
 def parse_index(text: bytes, *, name: str) -> dict[str, str]:

@@ -186,6 +186,13 @@ def test_folder_without_weights(sharded: Path) -> None:
         open_source(str(sharded))
 
 
+def test_folder_of_gguf_files_points_to_chat(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    with pytest.raises(CheckpointError) as caught:
+        open_source(str(tmp_path))
+    assert caught.value.hint.endswith(f"sus-local chat {tmp_path / 'a.gguf'}")
+
+
 def test_shards_without_an_index(sharded: Path) -> None:
     (sharded / INDEX).unlink()
     with pytest.raises(ShardError, match="has 3 shards such as model-00001-of-00003"):
