@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from sus_local.convert.journal import Journal, OutputLock
 from sus_local.convert.writer import ALIGNMENT, Layout, Place, part_name
-from sus_local.errors import NonFiniteError, VerificationError
+from sus_local.errors import NonFiniteError, OutputHeldError, VerificationError
 from sus_local.models import read_manifest
 
 _READ_BYTES = 1 << 20
@@ -59,11 +59,24 @@ class Output:
             return None
         return [str(file.get("sha256")) for file in files]
 
+    def clear(self) -> None:
+        """Remove what an attempt that was killed at its very end left beside a finished output."""
+        rests = [path for path in (self._lock_path, self.journal.path) if path.exists()]
+        if rests:
+            with contextlib.suppress(OutputHeldError), self._lock():
+                self.journal.path.unlink(missing_ok=True)
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".lock")
+
+    def _lock(self) -> OutputLock:
+        return OutputLock(self._lock_path, self.journal.path)
+
     def __enter__(self) -> Output:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = OutputLock(self.path.with_name(self.path.name + ".lock"), self.journal.path)
         with ExitStack() as stack:
-            stack.enter_context(lock)
+            stack.enter_context(self._lock())
             self._resume()
             self._files = [stack.enter_context(self._open(n)) for n in range(len(self.partial))]
             self.journal.begin()

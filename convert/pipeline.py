@@ -167,8 +167,11 @@ def _run(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
     made = {output.path: output.finished() for output in prepared.outputs}
     missing = [output for output in prepared.outputs if made[output.path] is None]
     with ExitStack() as stack:
-        for output in missing:
-            stack.enter_context(output)
+        for output in prepared.outputs:
+            if output in missing:
+                stack.enter_context(output)
+            else:
+                output.clear()
         there = (
             len(output.done if output in missing else output.layout.places)
             for output in prepared.outputs

@@ -171,6 +171,14 @@ def test_what_is_made_already_is_not_made_again(folder: Path, tmp_path: Path) ->
     assert Resumed(first.tensors) in events
 
 
+def test_rests_of_a_kill_at_the_very_end_are_cleared(folder: Path, tmp_path: Path) -> None:
+    convert(str(folder), types=["Q4_0"], output=tmp_path / "out" / "a.gguf")
+    for rest in ("a.gguf.lock", "a.gguf.journal"):
+        (tmp_path / "out" / rest).write_text("")
+    convert(str(folder), types=["Q4_0"], output=tmp_path / "out" / "a.gguf")
+    assert leftovers(tmp_path / "out") == {"a.gguf", "a.gguf.json"}
+
+
 def test_other_weights_are_converted_anew(folder: Path, tmp_path: Path) -> None:
     first = convert(str(folder), types=["Q4_0"], output=tmp_path / "a.gguf").outputs[0]
     time.sleep(0.01)
