@@ -5,14 +5,12 @@
 
 Everything is drawn from the seed: the data of a step depends on the seed and the
 number of the step alone, so that a resumed run sees what an unbroken one would. Muon
-moves the matrices of the layers, AdamW the rest. The first stage keeps its rate, the
-second lets it fall to zero along a cosine.
+moves the matrices of the layers, AdamW the rest.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +28,6 @@ from tools.demo_model.model import DemoModel, Shape
 from tools.demo_model.world import LANGUAGES
 
 TOKENS_PER_STEP = 4096
-PROMPT_WEIGHT = 0.1
 MUON_RATE = 0.02
 ADAMW_RATE = 3e-3
 _WARM_UP = 60
@@ -42,17 +39,33 @@ _SAVE_EVERY = 200
 
 @dataclass(frozen=True)
 class Stage:
-    """A number of steps with one mixture of row lengths and of kinds of turn."""
+    """A number of steps with one mixture of row lengths and of kinds of turn.
+
+    The learning rate moves evenly from the first of ``rates`` to the second; both are
+    shares of the full rate. ``prompt_weight`` is the loss weight of a token that the user
+    writes, where one of the answer has weight 1.
+    """
 
     steps: int
     lengths: dict[int, float]
     weights: Weights = field(default_factory=Weights)
-    falling: bool = False
+    rates: tuple[float, float] = (1.0, 1.0)
+    prompt_weight: float = 0.1
 
 
+# What copies (repeating, telling, asking) is learned last, so the second stage dwells on it.
+_COPYING = Weights(talk=8, capital=6, unknown=8, sum=12, repeat=24, tell=20, ask=30)
+_RECALL = Weights(talk=11, capital=7, unknown=9, sum=12, repeat=18, tell=17, ask=30)
+_SHORT = {256: 0.85, 1024: 0.15}
+_MIXED = {256: 0.75, 1024: 0.25}
+_LONG = {256: 0.6, 1024: 0.28, 2048: 0.12}
 PLAN = (
-    Stage(steps=2200, lengths={256: 0.85, 1024: 0.15}),
-    Stage(steps=3000, lengths={256: 0.6, 1024: 0.28, 2048: 0.12}, falling=True),
+    Stage(1000, _SHORT),
+    Stage(400, _SHORT, _COPYING),
+    Stage(400, _SHORT, _COPYING, prompt_weight=0.02),
+    Stage(400, _LONG, _COPYING, rates=(1.0, 1.0 - 0.4 * 400 / 600), prompt_weight=0.02),
+    Stage(600, _MIXED, _RECALL, rates=(0.65, 0.455), prompt_weight=0.02),
+    Stage(760, _MIXED, _RECALL, rates=(0.455, 0.0), prompt_weight=0.02),
 )
 
 
@@ -65,24 +78,24 @@ class Batch:
 
 
 def row(
-    rng: Random, tokenizer: SentencePieceProcessor, length: int, weights: Weights
+    rng: Random, tokenizer: SentencePieceProcessor, length: int, stage: Stage
 ) -> tuple[list[int], list[float]]:
     """One dialogue cut to ``length + 1`` tokens, and the loss weight of each token."""
     tokens: list[int] = []
     losses: list[float] = []
     horizon = length // _TOKENS_PER_TURN
-    turns = Dialogue(rng, "train", rng.choice(LANGUAGES), weights, horizon).turns()
+    turns = Dialogue(rng, "train", rng.choice(LANGUAGES), stage.weights, horizon).turns()
     while len(tokens) <= length:
         prompt, answer = encode_turn(tokenizer, next(turns))
         tokens += prompt + answer
-        losses += [PROMPT_WEIGHT] * len(prompt) + [1.0] * len(answer)
+        losses += [stage.prompt_weight] * len(prompt) + [1.0] * len(answer)
     return tokens[: length + 1], losses[1 : length + 1]
 
 
 def batch(rng: Random, tokenizer: SentencePieceProcessor, stage: Stage) -> Batch:
     """The rows of one step, all of one length."""
     length = rng.choices(list(stage.lengths), list(stage.lengths.values()))[0]
-    rows = [row(rng, tokenizer, length, stage.weights) for _ in range(TOKENS_PER_STEP // length)]
+    rows = [row(rng, tokenizer, length, stage) for _ in range(TOKENS_PER_STEP // length)]
     return Batch(
         torch.tensor([tokens for tokens, _ in rows]), torch.tensor([losses for _, losses in rows])
     )
@@ -92,14 +105,11 @@ def stages() -> Iterator[tuple[Stage, float]]:
     """For every step: its stage, and the share of the full learning rate."""
     number = 0
     for stage in PLAN:
+        start, end = stage.rates
         for step in range(stage.steps):
             number += 1
-            warm = min(1.0, number / _WARM_UP)
-            yield (
-                stage,
-                warm
-                * (0.5 + 0.5 * math.cos(math.pi * step / stage.steps) if stage.falling else 1.0),
-            )
+            rate = start + (end - start) * step / stage.steps
+            yield stage, rate * min(1.0, number / _WARM_UP)
 
 
 def loss_of(model: DemoModel, tokens: Tensor, weights: Tensor) -> Tensor:
