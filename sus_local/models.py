@@ -134,6 +134,10 @@ def at_path(path: Path) -> StoredModel:
     Raises:
         ModelNotFoundError: There is no such file.
     """
+    if path.is_dir():
+        raise ModelNotFoundError(
+            f"{path} is a folder, no model file", hint=_convert_hint(path), name=str(path)
+        )
     if not path.is_file():
         raise ModelNotFoundError(
             f"there is no file {path}", hint="sus-local models list", name=str(path)
@@ -231,7 +235,7 @@ def _not_found(name: str, models: list[StoredModel]) -> ModelNotFoundError:
     )
     names = [model.name for model in models if set(_names(model)) & set(near)]
     if Path(name).is_dir():
-        hint = f"a folder is converted first: sus-local convert {name} -q Q4_K_M"
+        hint = _convert_hint(Path(name))
     elif _HUB_ID.match(name):
         hint = f"sus-local pull {name}, or sus-local convert {name.partition(':')[0]} -q Q4_K_M"
     elif names:
@@ -241,6 +245,10 @@ def _not_found(name: str, models: list[StoredModel]) -> ModelNotFoundError:
     else:
         hint = "no model is here yet: sus-local demo, or sus-local pull org/repo:Q4_K_M"
     return ModelNotFoundError(f"there is no model {name}", hint=hint, name=name, nearest=names)
+
+
+def _convert_hint(folder: Path) -> str:
+    return f"a checkpoint's folder is converted first: sus-local convert {folder} -q Q4_K_M"
 
 
 def _names(model: StoredModel) -> tuple[str, ...]:

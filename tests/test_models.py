@@ -126,6 +126,9 @@ def test_a_path_is_a_name(store: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert models.find("mine.gguf").path == Path("mine.gguf")
     with pytest.raises(ModelNotFoundError, match="there is no file"):
         models.find("./other.gguf")
+    with pytest.raises(ModelNotFoundError, match="is a folder") as caught:
+        models.find(str(tmp_path))
+    assert f"sus-local convert {tmp_path}" in caught.value.hint
 
 
 def test_of_several_the_one_used_last_is_meant(store: Path) -> None:

@@ -42,7 +42,7 @@ def _as_known(error: BaseException) -> SusLocalError:
     if isinstance(error, SusLocalError):
         return error
     if isinstance(error, OSError):
-        return from_os_error(error, doing="working")
+        return from_os_error(error, doing="reading or writing")
     if isinstance(error, MemoryError):
         return InternalError("out of memory", hint="close other programs, or take a smaller model")
     what = " ".join(f"{type(error).__name__}: {error}".split())

@@ -9,7 +9,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import NoReturn
 
 import click
@@ -42,32 +41,19 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "sus_local.cli.completion:completion",
             "Print what a shell needs to complete.",
         ),
-        "bench": ("sus_local.cli.bench:bench", "Measure a model's speed."),
     },
 }
 """Heading → command → where it is (``module:attribute``) and its line in the help."""
-
-
-def _present() -> dict[str, dict[str, tuple[str, str]]]:
-    """The sections with the commands that this installation has."""
-    return {
-        heading: {
-            name: entry
-            for name, entry in commands.items()
-            if find_spec(entry[0].partition(":")[0]) is not None
-        }
-        for heading, commands in SECTIONS.items()
-    }
 
 
 class LazyGroup(click.Group):
     """A group that imports a command when it is asked for, not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for commands in _present().values() for name in commands]
+        return [name for commands in SECTIONS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for commands in _present().values():
+        for commands in SECTIONS.values():
             if cmd_name in commands:
                 return _load(commands[cmd_name][0])
         return None
@@ -86,11 +72,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for heading, commands in _present().items():
+        for heading, commands in SECTIONS.items():
             rows = [(name, t(line)) for name, (_, line) in commands.items()]
-            if rows:
-                with formatter.section(t(heading)):
-                    formatter.write_dl(rows)
+            with formatter.section(t(heading)):
+                formatter.write_dl(rows)
 
 
 def _load(target: str) -> click.Command:

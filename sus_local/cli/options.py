@@ -49,6 +49,9 @@ _LOADING = (
     ),
 )
 
+ALL_LAYERS = 9999
+"""More layers than any model has; what fits of them is used."""
+
 LOADING_NAMES = ("n_ctx", "n_gpu_layers", "n_threads", "kv_type")
 SAMPLING_NAMES = (
     *("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty"),
@@ -108,7 +111,7 @@ def loading_values(options: Mapping[str, Any]) -> dict[str, Any]:
             raise click.BadParameter(f"{layers!r} is not auto, all or a number", param_hint="-ngl")
         given["n_gpu_layers"] = int(layers)
     elif layers == "all":
-        given["n_gpu_layers"] = -1
+        given["n_gpu_layers"] = ALL_LAYERS
     return given
 
 

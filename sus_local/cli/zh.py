@@ -233,7 +233,6 @@ _HELP: Mapping[str, str] = {
     "List, show, verify and remove local models.": "列出、显示、校验和删除本地模型。",
     "Tell what this machine can run.": "说明本机能运行什么。",
     "Tell where a model's memory would go.": "说明模型的内存会用在哪里。",
-    "Measure a model's speed.": "测量模型的速度。",
     "Print what a shell needs to complete.": "输出 shell 补全所需的脚本。",
     "Print the completion script for SHELL.": "输出 SHELL 的补全脚本。",
     "Run SUS-Chat-34B and other LLaMA-architecture models offline, on a laptop.": (

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sus_local import paths
+from sus_local.errors import from_os_error
 
 FILE_TYPE = "Q8_0"
 _HASH_DIGITS = 12
@@ -37,9 +38,12 @@ def ensure_model() -> Path:
     if not path.exists():
         from filelock import FileLock
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            _convert(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                _convert(path)
+        except OSError as error:
+            raise from_os_error(error, doing="writing", path=path) from error
     return path
 
 

@@ -360,12 +360,12 @@ def test_a_killed_chat_goes_on_where_it_was(model: str) -> None:
         terminal.wait_for(READY)
         ask(terminal, "first", "You said: first")
         terminal.send("long")
-        terminal.wait_for("word300")
+        terminal.wait_for("word100")
         terminal.kill()
     with saved() as history:
         _, cut = history.turns(1)
         assert cut.finish_reason is None
-        assert cut.text.startswith("word0 word1")
+        assert "word50 " in cut.text  # which came more than a second before the end
     with Terminal(["chat", model, "--continue"]) as terminal:
         terminal.wait_for("You said: first")
         terminal.wait_for("word0 word1")

@@ -64,7 +64,7 @@ class Dialogue:
         except SusLocalError as error:
             self._complain(error)
         except OSError as error:
-            self._complain(from_os_error(error, doing="working"))
+            self._complain(from_os_error(error, doing="reading or writing"))
         except Exception as error:  # the chat goes on, whatever a command does
             self.ui.warn(t("error: {message}", message=f"{type(error).__name__}: {error}"))
 
