@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 QUESTIONS = ("hi", "What is the capital of China?")
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  sus-local demo
+  sus-local demo --chat
+"""
+)
 @click.option("--chat", "go_on", is_flag=True, help="Then go on by hand.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the conversation.")
 def demo(go_on: bool, as_json: bool) -> None:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  sus-local history search 首都                   any text, Chinese too
+  sus-local history export --all -o backup.json  everything, to be imported again
+  sus-local history export 3 -o talk.md          one conversation, to read
+"""
+)
 def history() -> None:
     """Find, show, export and remove conversations."""
 

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  sus-local models list
+  sus-local models show SUS-Chat-34B-Q4_K_M
+  sus-local models verify --all
+"""
+)
 def models() -> None:
     """List, show, verify and remove the models on this machine."""
 

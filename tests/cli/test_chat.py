@@ -503,3 +503,11 @@ def test_leaving_while_the_model_loads(model: str) -> None:
         terminal.wait_for(">>> typed meanwhile")
         terminal.type("\x03\x04")
         terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=10)
+
+
+def test_a_dumb_terminal_gets_plain_lines(model: str) -> None:
+    with chat(model, TERM="dumb") as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "markdown", "# Capitals")
+        terminal.send("/bye")
+        assert terminal.wait_end() == 0

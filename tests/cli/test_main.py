@@ -175,9 +175,7 @@ def test_the_line_of_each_command_is_its_own(capsys: pytest.CaptureFixture[str])
     _, out, _ = outcome(capsys, "--help")
     for lines in main.SECTIONS.values():
         for name, (_, line) in lines.items():
-            assert (f"  {name} " in out) == (
-                name in main.cli.list_commands(click.Context(main.cli))
-            )
+            assert f"  {name} " in out
             assert line.endswith(".")
 
 

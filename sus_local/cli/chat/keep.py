@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sus_local.cli import transcript
-from sus_local.cli.listing import conversation_lines, hit_lines
+from sus_local.cli.listing import conversation_lines, hit_lines, shorten
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError, from_os_error
 
@@ -43,7 +43,8 @@ def show_opened(dialogue: Dialogue, unanswered: str) -> None:
     """Show the end of the conversation that was opened, and bring an open question back."""
     session, ui = dialogue.session, dialogue.ui
     turns = session.conversation.turns
-    ui.say(f"{session.recorder.number or ''} {session.title}".strip() or t("untitled"))
+    name = session.title or (shorten(turns[0].user) if turns else t("untitled"))
+    ui.say(f"{session.recorder.number or ''} {name}".strip())
     if len(turns) > _SHOWN_TURNS:
         ui.say(t("… {count} earlier turns", count=len(turns) - _SHOWN_TURNS))
     for turn in turns[-_SHOWN_TURNS:]:

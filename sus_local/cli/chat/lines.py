@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from sus_local.cli.chat.dialogue import Dialogue
+from sus_local.cli.chat.paint import PROMPT
 from sus_local.cli.output import note
 
 
@@ -24,11 +25,15 @@ class Lines:
         """
         dialogue.session.load()
         dialogue.attempt(prepare)
-        for line in sys.stdin:
+        while not self._leaving and (line := self._read()):
             if line.strip():
                 dialogue.handle(line.strip())
-            if self._leaving:
-                return
+
+    def _read(self) -> str:
+        """The next line; empty at the end. A terminal that can do no more gets a prompt."""
+        if sys.stdin.isatty():
+            note(PROMPT, end="")
+        return sys.stdin.readline()
 
     def say(self, text: str) -> None:
         """To standard error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ class Start:
         return (path.stem if path.parent == paths.models_dir() else str(path.resolve())), path
 
     def _ui(self) -> Screen | Lines:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
             return Lines()
         from sus_local.cli.chat.screen import Screen
 
