@@ -53,6 +53,7 @@ class ModelInfo:
         end_token_ids: All tokens that end one.
         num_kv_bytes_per_token: Size of one token's KV.
         metadata: The file's own texts, by GGUF key.
+        can_shift: Whether KV can be moved to other positions.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ModelInfo:
     end_token_ids: frozenset[int]
     num_kv_bytes_per_token: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    can_shift: bool = True
 
 
 class Sampler(Protocol):

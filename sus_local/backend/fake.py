@@ -70,6 +70,7 @@ class Fake:
         delay_s: float = 0.0,
         metadata: Mapping[str, str] | None = None,
         fingerprint: str = "fake",
+        can_shift: bool = True,
     ) -> None:
         self._info = ModelInfo(
             name="fake",
@@ -83,6 +84,7 @@ class Fake:
             end_token_ids=frozenset({_EOS}),
             num_kv_bytes_per_token=_CELL.size,
             metadata=dict(metadata or {}),
+            can_shift=can_shift,
         )
         self._end_every = end_every
         self._script = script

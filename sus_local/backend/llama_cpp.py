@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 import threading
 from collections import deque
@@ -175,7 +176,7 @@ class LlamaCpp:
         read = c.llama_state_seq_set_data(self._context, source, len(payload), sequence_id)
         if read != len(payload):
             c.llama_memory_seq_rm(self._memory, sequence_id, -1, -1)
-        return bool(read == len(payload))
+        return bool(payload) and bool(read == len(payload))
 
     def close(self) -> None:
         """Free the contexts and the model."""
@@ -333,12 +334,25 @@ def _model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> M
         end_token_ids=frozenset(ends),
         num_kv_bytes_per_token=int(values * KV_TYPES[options.kv_type][1]),
         metadata=metadata,
+        can_shift=_can_shift(context, options, int(width)),
     )
+
+
+def _can_shift(context: Any, options: LoadOptions, head_width: int) -> bool:
+    """llama.cpp rotates quantized keys of such heads only, and crashes where it shifts others."""
+    rotated = head_width % 64 == 0 and not _rotation_disabled()
+    safe = rotated or options.kv_type == "f16"
+    return safe and bool(c.llama_memory_can_shift(c.llama_get_memory(context)))
+
+
+def _rotation_disabled() -> bool:
+    return os.environ.get("LLAMA_ATTN_ROT_DISABLE", "0") != "0"
 
 
 def _fingerprint(path: Path, options: LoadOptions) -> str:
     import llama_cpp
 
     rope = f"{options.rope_freq_base:g}:{options.rope_freq_scale:g}"
-    settings = f"{options.kv_type}:{options.flash_attn}:{rope}"
+    plain = ":unrotated" if _rotation_disabled() else ""
+    settings = f"{options.kv_type}:{options.flash_attn}:{rope}{plain}"
     return f"{file_fingerprint(path)}:{llama_cpp.__version__}:{settings}"

@@ -46,7 +46,7 @@ class Residency:
     def enter(self, sequence: Sequence) -> None:
         """Give a sequence a slot, and all the KV for it that exists anywhere."""
         first, note = sequence.scheduled_at is None, sequence.cache_note
-        if sequence.request.shift is not None:
+        if sequence.request.shift is not None and self._backend.info.can_shift:
             self._enter_shifted(sequence, sequence.request.shift)
         if sequence.slot is None:
             self._enter_prefix(sequence, sequence.root, sequence.token_ids)

@@ -147,6 +147,14 @@ def test_without_any_cache_what_stays_is_computed_anew() -> None:
     assert sink.token_ids == fresh_answer(kept + SAID, MAX_NEW)
 
 
+def test_a_backend_that_cannot_shift_computes_what_stays_anew() -> None:
+    engine = make_engine(Fake(can_shift=False))
+    shift, root, kept = shifting(history_of(engine))
+    _, sink = submit(engine, kept + SAID, max_tokens=MAX_NEW, shift=shift, root=root)
+    run(engine)
+    assert sink.token_ids == fresh_answer(kept + SAID, MAX_NEW)
+
+
 def test_roots_of_shifts_differ_in_all_that_was_done() -> None:
     history = list(range(40))
     roots = [
