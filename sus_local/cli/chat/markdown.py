@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
+    """CommonMark with tables; HTML is text, for an answer that speaks of a tag must show it."""
     from markdown_it import MarkdownIt
 
-    return MarkdownIt().enable("strikethrough").enable("table")
+    return MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
 
 
 def split_finished(text: str) -> tuple[str, str]:
@@ -59,47 +60,32 @@ def to_ansi(text: str, *, width: int, colors: bool = True) -> str:
 
 
 def _markdown(text: str) -> Markdown:
-    from rich.markdown import CodeBlock, Heading, Markdown, TableElement
-    from rich.syntax import Syntax
-    from rich.table import Table
-
-    class LeftHeading(Heading):
-        """A heading at the left, where one reads, without a frame."""
-
-        def __rich_console__(self, console: Any, options: Any) -> Any:
-            self.text.justify = "left"
-            yield self.text
-
-    class BareCode(CodeBlock):
-        """Code without padding, so that it can be copied from the screen."""
-
-        def __rich_console__(self, console: Any, options: Any) -> Any:
-            code = str(self.text).rstrip()
-            yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True)
-
-    class OpenTable(TableElement):
-        """A table without empty lines around it."""
-
-        def __rich_console__(self, console: Any, options: Any) -> Any:
-            for part in super().__rich_console__(console, options):
-                if isinstance(part, Table):
-                    part.show_edge = False
-                yield part
-
-    class Chat(Markdown):
-        """Markdown whose line breaks are kept, as chat models mean them."""
-
-        elements = {  # noqa: RUF012
-            **Markdown.elements,
-            "heading_open": LeftHeading,
-            "code_block": BareCode,
-            "fence": BareCode,
-            "table_open": OpenTable,
-        }
-
-    markdown = Chat(text, code_theme="ansi_dark", hyperlinks=False)
+    markdown = _chat_markdown()(text, code_theme="ansi_dark", hyperlinks=False)
+    markdown.parsed = _parser().parse(text)
     for token in markdown.parsed:
         for child in token.children or ():
+            # Chat models mean their line breaks.
             if child.type == "softbreak":
                 child.type = "hardbreak"
     return markdown
+
+
+@lru_cache(maxsize=1)
+def _chat_markdown() -> type[Markdown]:
+    """rich's Markdown with the elements that look different in a chat."""
+    from rich.markdown import Markdown
+
+    from sus_local.cli.chat import elements
+
+    class ChatMarkdown(Markdown):
+        """Markdown as it is drawn in the chat."""
+
+    ChatMarkdown.elements = {
+        **Markdown.elements,
+        "heading_open": elements.LeftHeading,
+        "code_block": elements.BareCode,
+        "fence": elements.BareCode,
+        "table_open": elements.OpenTable,
+        "list_item_open": elements.NumberedItem,
+    }
+    return ChatMarkdown

@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,12 @@ class Screen:
             SusLocalError: The model could not be loaded.
         """
         self._pump = pump
-        self._session.prompt(pre_run=self._start)
-        pump.stop()
+        try:
+            # The end of the input, a closed window, leaves as Ctrl-D does.
+            with suppress(EOFError):
+                self._session.prompt(pre_run=self._start)
+        finally:
+            pump.stop()
         self._print_rest()
         if self._error is not None:
             raise self._error
