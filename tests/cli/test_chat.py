@@ -15,6 +15,8 @@ if sys.platform == "win32":
 
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 READY = ">>>"
 
 
