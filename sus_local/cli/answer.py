@@ -33,8 +33,13 @@ def result_json(result: Result, *, model: str) -> dict[str, Any]:
     return value
 
 
-def figures(usage: Usage, timings: Timings, *, finish_reason: str | None = "stop") -> str:
+def figures(
+    usage: Usage, timings: Timings, *, finish_reason: str | None = "stop", in_full: bool = False
+) -> str:
     """The quiet line after an answer.
+
+    Args:
+        in_full: For who sees it the first time.
 
     >>> figures(Usage(40, 30, 12), Timings(ttft_s=0.02, decode_tokens_per_s=85.0))
     '12 tokens · 85.0 tokens/s · first in 0.02 s · KV cache 30/40'
@@ -44,13 +49,9 @@ def figures(usage: Usage, timings: Timings, *, finish_reason: str | None = "stop
         rate = timings.decode_tokens_per_s
         parts.append(t("{rate} tokens/s", rate=f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"))
     parts.append(t("first in {seconds:.2f} s", seconds=timings.ttft_s))
-    parts.append(
-        t(
-            "KV cache {cached}/{prompt}",
-            cached=usage.cached_tokens,
-            prompt=usage.prompt_tokens,
-        )
-    )
+    saved = "KV cache saved {cached} of {prompt} prompt tokens"
+    cache = saved if in_full else "KV cache {cached}/{prompt}"
+    parts.append(t(cache, cached=usage.cached_tokens, prompt=usage.prompt_tokens))
     if finish_reason == "length":
         parts.append(t("stopped at the limit of tokens"))
     elif finish_reason == "cancelled":

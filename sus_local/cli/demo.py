@@ -81,7 +81,7 @@ def _show(question: str, answer: Any) -> None:
         raise
     print(flush=True)
     result = answer.result
-    note(f"    {figures(result.usage, result.timings)}")
+    note(f"    {figures(result.usage, result.timings, in_full=True)}")
     note()
 
 

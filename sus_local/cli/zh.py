@@ -17,6 +17,9 @@ _CHAT: Mapping[str, str] = {
     "{rate} tokens/s": "{rate} token/秒",
     "first in {seconds:.2f} s": "首个 {seconds:.2f} 秒",
     "KV cache {cached}/{prompt}": "KV 缓存 {cached}/{prompt}",
+    "KV cache saved {cached} of {prompt} prompt tokens": (
+        "KV 缓存省去 {prompt} 个提示 token 中的 {cached} 个"
+    ),
     "context {percent:.0f}%": "上下文 {percent:.0f}%",
     "stopped at the limit of tokens": "已到 token 上限",
     "stopped by you": "已由你停止",

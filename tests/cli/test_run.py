@@ -131,7 +131,7 @@ def test_demo_holds_the_conversation_twice() -> None:
     first = run("demo")
     assert first.returncode == 0
     assert first.stdout == "Hello! How can I help you?\nThe capital of China is Beijing.\n"
-    for said in (">>> hi", f">>> {CAPITAL}", "tokens/s", "KV cache", "sus-local demo --chat",
+    for said in (">>> hi", f">>> {CAPITAL}", "tokens/s", "KV cache saved", "sus-local demo --chat",
                  "sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M", "converting"):  # fmt: skip
         assert said in first.stderr
     second = value(run("demo", "--json"))
