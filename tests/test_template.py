@@ -265,6 +265,13 @@ def test_what_may_become_a_stop_text_is_held_back_and_given_when_it_does_not() -
     assert not ends.stopped
 
 
+def test_only_what_may_become_an_end_is_held_back() -> None:
+    ends = StopText()
+    assert ends.feed("a ### Hu") == "a ### Hu"
+    assert ends.feed("\n### Hu") == ""
+    assert ends.feed("ge") == "\n### Huge"
+
+
 def test_nothing_is_shown_after_the_end() -> None:
     ends = StopText(stop=("x",))
     assert (ends.feed("ax"), ends.feed("b"), ends.finish()) == ("a", "", "")

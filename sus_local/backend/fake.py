@@ -126,6 +126,7 @@ class Fake:
             self._wait()
         if self._aborted.is_set():
             self._break_shift()
+            self._compute_half(slices[0])
             raise DecodeAborted
         if self.fail_next is not None:
             self._break_shift()
@@ -233,6 +234,11 @@ class Fake:
                 raise AssertionError(
                     f"sequence {piece.sequence_id}: position {piece.position}, not {expected}"
                 )
+
+    def _compute_half(self, piece: Slice) -> None:
+        """An aborted decode leaves what it had computed, as llama.cpp's does."""
+        for offset, token_id in enumerate(piece.token_ids[: len(piece.token_ids) // 2]):
+            self._append(piece.sequence_id, piece.position + offset, token_id)
 
     def _break_shift(self) -> None:
         """An aborted decode may have turned the keys of some layers, and not of others."""

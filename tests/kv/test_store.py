@@ -53,6 +53,16 @@ def test_a_chain_longer_than_the_budget_keeps_its_beginning() -> None:
     store.check_invariants()
 
 
+def test_a_chain_that_grows_becomes_the_newest_before_anything_goes() -> None:
+    store = BlockStore(RamTier(400))
+    first, second = save_chain(store, (1,), (2,))
+    save_chain(store, (7,), (8,))
+    store.save(second.key, 2, (3,), KV)
+    assert store.longest(ROOT, [1, 2, 3]).length == 3
+    assert store.longest(ROOT, [7, 8]).length == 1
+    assert first.key in store
+
+
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=30))
 def test_every_block_that_is_kept_can_be_reached(chains: list[list[int]]) -> None:
     store = BlockStore(RamTier(600))

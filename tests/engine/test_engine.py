@@ -1,0 +1,68 @@
+"""Single steps of the engine that the mixed runs do not aim at."""
+
+from __future__ import annotations
+
+from sus_local.backend.fake import Fake
+from tests.engine.driving import ROOT, answer, fresh_answer, make_engine, run, step, submit
+
+PROMPT = [3 + index % 7 for index in range(80)]
+OTHER = [50] * 40
+
+
+def test_a_stopped_engine_begins_no_decode() -> None:
+    """Whoever closes must not wait for a batch that begins just then."""
+    engine = make_engine()
+    submit(engine, PROMPT)
+    engine.stop()
+    assert not engine.step()
+    assert engine.backend.num_decoded_tokens == 0  # type: ignore[attr-defined]
+
+
+def test_kv_that_the_store_lost_stays_in_the_context() -> None:
+    engine = make_engine()
+    history = PROMPT + answer(engine, PROMPT).token_ids
+    for block in engine.store.longest(ROOT, history).blocks:
+        engine.store.drop(block)
+    answer(engine, OTHER)
+    sequence, sink = submit(engine, [*history, 9])
+    run(engine)
+    assert sequence.num_cached_tokens == len(history) - 1
+    assert sink.token_ids == fresh_answer([*history, 9], 12)
+
+
+def test_kv_that_the_store_lost_is_saved_again() -> None:
+    engine = make_engine()
+    history = PROMPT + answer(engine, PROMPT).token_ids
+    for block in engine.store.longest(ROOT, history).blocks:
+        engine.store.drop(block)
+    answer(engine, [*history, 9])
+    assert engine.store.longest(ROOT, [*history, 9]).length == len(history) + 1
+
+
+def test_an_aborted_batch_leaves_no_cell() -> None:
+    engine = make_engine()
+    _, sink = submit(engine, PROMPT)
+    step(engine)
+    fake = engine.backend
+    assert isinstance(fake, Fake)
+    clear, fake.clear_abort = fake.clear_abort, lambda: None  # type: ignore[method-assign]
+    fake.abort()
+    step(engine)
+    fake.clear_abort = clear  # type: ignore[method-assign]
+    run(engine)
+    assert sink.token_ids == fresh_answer(PROMPT, 12)
+
+
+def test_a_parked_request_goes_on_where_it_was_and_keeps_its_note() -> None:
+    engine = make_engine()
+    sequence, sink = submit(engine, PROMPT)
+    while sequence.num_completion_tokens < 3:
+        step(engine)
+    note = sequence.cache_note
+    computed = engine.backend.num_decoded_tokens  # type: ignore[attr-defined]
+    engine.scheduler.preempt()
+    run(engine)
+    assert sink.token_ids == fresh_answer(PROMPT, 12)
+    assert sequence.cache_note == note
+    left = len(sink.token_ids) - 3
+    assert engine.backend.num_decoded_tokens - computed == left  # type: ignore[attr-defined]
