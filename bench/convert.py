@@ -98,9 +98,9 @@ def _measure(
     ours, target = _ours(checkpoint, folder / "ours.gguf")
     report: dict[str, Any] = {"billions": parameters / 1e9, "cores": os.cpu_count()}
     report["ours"] = asdict(ours)
-    kernels = _kernel_seconds(target)
-    report["kernels_s"] = kernels
-    report["kernels_share"] = kernels / ours.seconds
+    wall, cpu = _kernel_seconds(target)
+    report |= {"kernels_s": wall, "kernels_share": wall / ours.seconds}
+    report |= {"kernels_cpu_s": cpu, "kernels_cpu_share": cpu / ours.cpu_s}
     if peer is not None:
         steps = _theirs(checkpoint, folder, peer, options.peer_python)
         report["theirs"] = [asdict(step) for step in steps]
@@ -190,19 +190,20 @@ def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, written)
 
 
-def _kernel_seconds(target: Path) -> float:
-    """How long the quantizers alone take for the tensors of a file, on all cores."""
+def _kernel_seconds(target: Path) -> tuple[float, float]:
+    """How long the quantizers alone take for the tensors of a file, on all cores; wall, cpu."""
     from gguf import GGUFReader
 
     elements: dict[int, int] = {}
     for tensor in GGUFReader(target).tensors:
         kind = int(tensor.tensor_type)
         elements[kind] = elements.get(kind, 0) + int(tensor.n_elements)
-    return sum(count / _rate(kind) for kind, count in elements.items() if kind > 1)
+    costs = [(count, _cost(kind)) for kind, count in elements.items() if kind > 1]
+    return sum(n * wall for n, (wall, _) in costs), sum(n * cpu for n, (_, cpu) in costs)
 
 
-def _rate(kind: int, *, seconds: float = 3.0) -> float:
-    """Elements a second of one quantizer, on all cores."""
+def _cost(kind: int, *, seconds: float = 3.0) -> tuple[float, float]:
+    """Seconds an element of one quantizer, on all cores; wall, cpu."""
     from sus_local.convert.quantize import quantize
     from sus_local.convert.types import TENSOR_TYPES
 
@@ -217,12 +218,13 @@ def _rate(kind: int, *, seconds: float = 3.0) -> float:
             counts.append(rows.size)
 
     threads = [threading.Thread(target=run) for _ in range(os.cpu_count() or 1)]
-    started = time.monotonic()
+    started, busy = time.monotonic(), time.process_time()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.monotonic() - started)
+    wall, cpu = time.monotonic() - started, time.process_time() - busy
+    return wall / sum(counts), cpu / sum(counts)
 
 
 def _same(ours: Path, theirs: Path) -> bool:
