@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from hypothesis import settings
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+
+def pytest_configure() -> None:
+    """Let children be interrupted: a shell that runs the tests in the background ignores Ctrl-C,
+    and they would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
