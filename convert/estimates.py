@@ -14,8 +14,11 @@ from sus_local.convert.memory import physical_memory
 BASE_BYTES = 192 << 20
 """What the program itself takes: interpreter, libraries, tokenizer."""
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 4 << 20
 """Of float32: how much of a tensor goes through a thread at once."""
+
+BATCH_BYTES = 16 << 20
+"""Of an output: so much is synced and read back at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,11 @@ def peak_memory(threads: int, widest_row: int, num_types: int, vocab_size: int) 
     """
     chunk = max(CHUNK_BYTES, widest_row)
     in_flight = 2 * threads + 2
-    # Source bytes, their copy in another order and float32, while it is quantized; then outputs.
-    return BASE_BYTES + vocab_size * 1024 + threads * 2 * chunk + in_flight * num_types * chunk // 2
+    # Source bytes, their copy in another order and float32, while it is quantized; then outputs:
+    # chunks in flight, and three batches that are gathered, wait, and are read back.
+    program = BASE_BYTES + vocab_size * 1024
+    of_a_type = in_flight * chunk // 2 + 3 * (BATCH_BYTES + chunk)
+    return program + threads * 2 * chunk + num_types * of_a_type
 
 
 def find_problems(

@@ -1,6 +1,7 @@
 """One output in the making: its partial files, its journal, and its end.
 
-Files are written as ``NAME.partial``. Done means written, synced, read back, renamed.
+Files are written as ``NAME.partial``. A tensor is done when it is written, synced and read back; an
+output when all are, and it has its name.
 """
 
 from __future__ import annotations
@@ -8,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 from sus_local.convert.journal import Journal, OutputLock
-from sus_local.convert.writer import ALIGNMENT, Layout, Place, part_name
-from sus_local.errors import NonFiniteError, OutputHeldError, VerificationError
+from sus_local.convert.readback import Opened, Readback, read_range
+from sus_local.convert.writer import Layout, Place, part_name
+from sus_local.errors import NonFiniteError, OutputHeldError
 from sus_local.models import read_manifest
-
-_READ_BYTES = 1 << 20
 
 
 class Output:
@@ -30,7 +30,7 @@ class Output:
         fingerprint: Of everything that decides the bytes.
 
     Attributes:
-        done: SHA-256 of every tensor that is written.
+        done: SHA-256 of every tensor that is on the disk.
     """
 
     def __init__(self, path: Path, layout: Layout, fingerprint: str, *, mixture: str) -> None:
@@ -40,12 +40,13 @@ class Output:
         self.paths = [path.with_name(part_name(path.name, n, count)) for n in range(count)]
         self.partial = [path.with_name(path.name + ".partial") for path in self.paths]
         self.journal = Journal(path.with_name(path.name + ".journal"), fingerprint)
-        self._files: list[BinaryIO] = []
+        self._files: list[Opened] = []
         self._stack = ExitStack()
+        self._readback: Readback
 
     @property
     def done(self) -> dict[str, str]:
-        """SHA-256 of every tensor that is written."""
+        """SHA-256 of every tensor that is on the disk."""
         return self.journal.tensors
 
     def finished(self) -> list[str] | None:
@@ -78,8 +79,10 @@ class Output:
         with ExitStack() as stack:
             stack.enter_context(self._lock())
             self._resume()
-            self._files = [stack.enter_context(self._open(n)) for n in range(len(self.partial))]
+            self._files = [self._open(number, stack) for number in range(len(self.partial))]
             self.journal.begin()
+            self._readback = Readback(self._files, self.done, self._finish_tensor)
+            stack.callback(self._readback.close)
             self._stack = stack.pop_all()
         return self
 
@@ -107,73 +110,56 @@ class Output:
         except OSError:
             return None
 
-    def _open(self, number: int) -> BinaryIO:
+    def _open(self, number: int, stack: ExitStack) -> Opened:
         part, path = self.layout.parts[number], self.partial[number]
         # What nobody writes, the padding, has to be empty: so no rest of another conversion stays.
         resumed = bool(self.done) and path.exists()
-        file = path.open("r+b" if resumed else "w+b", buffering=0)
+        file = stack.enter_context(path.open("r+b" if resumed else "w+b", buffering=0))
         file.truncate(part.size)
         file.seek(0)
         write_all(file, part.header)
-        return file
+        read = stack.enter_context(path.open("rb", buffering=0))
+        places = [place for place in self.layout.places.values() if place.part == number]
+        return Opened(self.paths[number], file, read, part, places)
 
     def write(self, place: Place, offset: int, data: memoryview) -> None:
-        """Write bytes of a tensor, ``offset`` from its first."""
-        file = self._files[place.part]
+        """Write bytes of a tensor, ``offset`` from its first; nobody may change them afterwards.
+
+        Raises:
+            VerificationError: Something written before is not on disk as it was written.
+        """
+        file = self._files[place.part].written
         file.seek(place.offset + offset)
         write_all(file, data)
+        self._readback.add(place, offset, data)
 
-    def finish_tensor(self, place: Place, digest: str) -> None:
-        """All bytes of a tensor are written; ``digest`` is their SHA-256."""
+    def _finish_tensor(self, place: Place, digest: str) -> None:
         self.journal.add_tensor(place.spec.name, digest)
 
     def finish_shard(self, shard: str, digest: str) -> None:
         """Everything that comes from a shard is written: make it last, for the shard may go."""
-        for file in self._files:
-            os.fsync(file.fileno())
+        self._readback.drain()
         self.journal.add_shard(shard, digest)
 
     def verify(self, progress: Callable[[int], None]) -> list[str]:
-        """Read everything back and compare; the SHA-256 of every file.
+        """See that everything is on disk as it was written; the SHA-256 of every file.
 
         Args:
             progress: Told the bytes of each step.
 
         Raises:
-            VerificationError: What is on disk is not what was written.
+            VerificationError: It is not.
         """
+        digests = self._readback.finish(progress)
         for file in self._files:
-            os.fsync(file.fileno())
-        return [self._verify_part(number, progress) for number in range(len(self._files))]
-
-    def _verify_part(self, number: int, progress: Callable[[int], None]) -> str:
-        part, whole = self.layout.parts[number], hashlib.sha256()
-        places = [place for place in self.layout.places.values() if place.part == number]
-        with self.partial[number].open("rb") as file:
-            header = file.read(len(part.header))
-            whole.update(header)
-            if header != part.header:
-                raise _differs(self.paths[number], "its header")
-            for place in places:
-                own = hashlib.sha256()
-                for piece in read_range(file, place.offset, place.size):
-                    own.update(piece)
-                    whole.update(piece)
-                    progress(len(piece))
-                if own.hexdigest() != self.done.get(place.spec.name):
-                    raise _differs(self.paths[number], place.spec.name)
-                padding = file.read(-place.size % ALIGNMENT)
-                whole.update(padding)
-                if any(padding):
-                    raise _differs(self.paths[number], f"the padding after {place.spec.name}")
-            if file.read(1):
-                raise _differs(self.paths[number], "its length")
-        return whole.hexdigest()
+            os.fsync(file.written.fileno())
+        return digests
 
     def commit(self) -> None:
         """Give the files their names; the journal's work is over."""
         for file in self._files:
-            file.close()
+            file.written.close()
+            file.read.close()
         for partial, path in zip(self.partial, self.paths, strict=True):
             os.replace(partial, path)
         sync_folder(self.path.parent)
@@ -185,17 +171,6 @@ def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-
-
-def read_range(file: BinaryIO, offset: int, size: int) -> Iterator[bytes]:
-    """The bytes of a range in small pieces; fewer where the file ends."""
-    file.seek(offset)
-    while size > 0:
-        piece = file.read(min(size, _READ_BYTES))
-        if not piece:
-            return
-        size -= len(piece)
-        yield piece
 
 
 def _digest_range(file: BinaryIO, offset: int, size: int) -> str:
@@ -213,11 +188,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _differs(path: Path, what: str) -> VerificationError:
-    return VerificationError(
-        f"{what} of {path.name} is not on disk as it was written",
-        hint="the disk may be failing: convert again, to another one",
-        path=str(path),
-    )

@@ -190,10 +190,7 @@ def _write_computed(prepared: Prepared) -> None:
     for spec in prepared.specs:
         for output in prepared.outputs:
             if not spec.source and spec.name not in output.done:
-                data, digest = to_bytes(spec.values)
-                place = output.layout.places[spec.name]
-                output.write(place, 0, data)
-                output.finish_tensor(place, digest)
+                output.write(output.layout.places[spec.name], 0, to_bytes(spec.values))
 
 
 def _write_streamed(prepared: Prepared, tell: Listener) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -82,29 +82,37 @@ def interleave(rows: npt.NDArray[Any], head_dim: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(heads.swapaxes(1, 2)).reshape(rows.shape)
 
 
+_scratch = threading.local()
+
+
 def to_float32(rows: npt.NDArray[Any], dtype: str) -> Floats:
-    """Rows of the source type ``dtype`` as float32, exactly."""
+    """Rows of the source type ``dtype`` as float32, exactly.
+
+    The result is this thread's until it calls again: fresh memory for every chunk costs a page
+    fault for every page.
+    """
     rows = np.require(rows, requirements=["C", "ALIGNED"])
     if dtype == "F32":
         return rows
-    converted = np.empty(rows.shape, np.float32)
+    if getattr(_scratch, "floats", np.empty(0)).size < rows.size:
+        _scratch.floats = np.empty(rows.size, np.float32)
+    converted: Floats = _scratch.floats[: rows.size].reshape(rows.shape)
     name = "ggml_bf16_to_fp32_row" if dtype == "BF16" else "ggml_fp16_to_fp32_row"
     getattr(_library(), name)(rows.ctypes.data, converted.ctypes.data, rows.size)
     return converted
 
 
-def check_finite(rows: Floats, tensor: str, first_row: int = 0) -> None:
-    """Refuse weights that are NaN or infinite.
-
-    Raises:
-        NonFiniteError: With the tensor and the index of the first.
-    """
+def is_finite(rows: Floats) -> bool:
+    """Whether no weight is NaN or infinite."""
     # Two reductions need no memory; a NaN comes out of both.
-    if np.isfinite(rows.max(initial=0.0)) and np.isfinite(rows.min(initial=0.0)):
-        return
+    return bool(np.isfinite(rows.max(initial=0.0)) and np.isfinite(rows.min(initial=0.0)))
+
+
+def not_finite(rows: Floats, tensor: str, first_row: int = 0) -> NonFiniteError:
+    """The error for weights that are not :func:`is_finite`, with the index of the first."""
     row, column = (int(index) for index in np.argwhere(~np.isfinite(rows))[0])
     value = float(rows[row, column])
-    raise NonFiniteError(
+    return NonFiniteError(
         f"{tensor} is {value} at row {first_row + row}, column {column}",
         hint="the checkpoint is damaged: download it again",
         tensor=tensor,
@@ -124,7 +132,7 @@ def quantize(rows: Floats, tensor_type: str, importance: Floats | None, tensor: 
         NonFiniteError: A value is too large for the type.
     """
     if tensor_type == "F32":
-        return rows.view(np.uint8).ravel()
+        return np.frombuffer(rows.tobytes(), np.uint8)
     library, kind = _library(), TENSOR_TYPES[tensor_type].id
     count, columns = rows.shape
     quantized = np.empty(count * row_bytes(tensor_type, columns), np.uint8)
@@ -147,7 +155,6 @@ def is_plain_copy(dtype: str, tensor_type: str) -> bool:
     return dtype == tensor_type and dtype in PLAIN
 
 
-def to_bytes(values: Sequence[float]) -> tuple[memoryview, str]:
-    """Computed values as float32, and their SHA-256."""
-    data = np.asarray(values, "<f4").tobytes()
-    return memoryview(data), hashlib.sha256(data).hexdigest()
+def to_bytes(values: Sequence[float]) -> memoryview:
+    """Computed values as float32."""
+    return memoryview(np.asarray(values, "<f4").tobytes())

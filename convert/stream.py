@@ -1,12 +1,11 @@
 """Weights flow: rows of the source → float32 → the bytes of every type that is wanted.
 
-Threads take chunks of rows; the calling thread takes their results in order, hashes and writes
-them. A few chunks are in flight at once, so memory does not grow with the size of a tensor.
+Threads take chunks of rows; the calling thread takes their results in order and writes them. A
+few chunks are in flight at once, so memory does not grow with the size of a tensor.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +15,10 @@ from sus_local.convert.estimates import CHUNK_BYTES
 from sus_local.convert.output import Output
 from sus_local.convert.quantize import (
     Floats,
-    check_finite,
     interleave,
+    is_finite,
     is_plain_copy,
+    not_finite,
     quantize,
     source_rows,
     to_float32,
@@ -122,14 +122,14 @@ def _quantize_chunk(reader: ShardReader, chunk: _Chunk) -> _Quantized:
     start, end = chunk.first * task.row_bytes, chunk.last * task.row_bytes
     info, name = task.info, task.spec.source
     rows = source_rows(reader.read(info, start, end), info.dtype, task.spec.size // task.num_rows)
-    # Checked before the order changes, so that the index is that of the checkpoint.
-    floats = to_float32(rows, info.dtype)
-    check_finite(floats, name, chunk.first)
-    if task.head_dim:
-        rows, floats = interleave(rows, task.head_dim), interleave(floats, task.head_dim)
+    ordered = interleave(rows, task.head_dim) if task.head_dim else rows
+    floats = to_float32(ordered, info.dtype)
+    if not is_finite(floats):
+        # In the checkpoint's own order, so that the index is the checkpoint's.
+        raise not_finite(to_float32(rows, info.dtype), name, chunk.first)
     quantized = {
         # A copy, for the pages behind a view would stay in memory.
-        kind: memoryview(rows.tobytes())
+        kind: memoryview(ordered.tobytes())
         if is_plain_copy(info.dtype, kind)
         else quantize(floats, kind, task.importance, name).data
         for kind in task.types()
@@ -139,27 +139,19 @@ def _quantize_chunk(reader: ShardReader, chunk: _Chunk) -> _Quantized:
 
 
 class _Writer:
-    """Takes quantized chunks in order, and closes every tensor with its checksum."""
+    """Takes quantized chunks in order, and knows where the next one goes."""
 
     def __init__(self, written: Written) -> None:
         self._written = written
-        self._digests: dict[str, hashlib._Hash] = {}
         self._offsets: dict[str, int] = {}
 
     def take(self, chunk: _Chunk, quantized: _Quantized) -> None:
         task = chunk.task
         if chunk.first == 0:
-            self._digests = {kind: hashlib.sha256() for kind in quantized}
             self._offsets = dict.fromkeys(quantized, 0)
-        for kind, data in quantized.items():
-            self._digests[kind].update(data)
         for output in task.outputs:
             place = output.layout.places[task.spec.name]
             output.write(place, self._offsets[place.type], quantized[place.type])
         for kind, data in quantized.items():
             self._offsets[kind] += len(data)
-        if chunk.last == task.num_rows:
-            for output in task.outputs:
-                place = output.layout.places[task.spec.name]
-                output.finish_tensor(place, self._digests[place.type].hexdigest())
         self._written(task, (chunk.last - chunk.first) * task.row_bytes)

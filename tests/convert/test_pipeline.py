@@ -20,6 +20,8 @@ import pytest
 from sus_local import checksums, models
 from sus_local.convert import Event, Planned, Progress, Resumed, convert, plan
 from sus_local.convert.output import Output
+from sus_local.convert.readback import Readback
+from sus_local.convert.writer import Place
 from sus_local.errors import (
     ConvertError,
     DiskFullError,
@@ -352,14 +354,16 @@ def test_a_folder_that_may_not_be_written_is_told(folder: Path, tmp_path: Path) 
 def test_damage_between_writing_and_reading_back_is_found(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = Output.finish_tensor
+    add = Readback.add
 
-    def damage(self: Output, place: Any, digest: str) -> None:
+    def damage(self: Readback, place: Place, offset: int, data: memoryview) -> None:
         if place.spec.name == "blk.1.attn_k.weight":
-            self.write(place, 5, memoryview(b"\xff\xff\xff"))
-        finish(self, place, digest)
+            with (tmp_path / "a.gguf.partial").open("r+b") as file:
+                file.seek(place.offset + 5)
+                file.write(b"\xff\xff\xff")
+        add(self, place, offset, data)
 
-    monkeypatch.setattr(Output, "finish_tensor", damage)
+    monkeypatch.setattr(Readback, "add", damage)
     with pytest.raises(VerificationError, match=r"blk\.1\.attn_k\.weight"):
         convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf")
     assert not (tmp_path / "a.gguf").exists()

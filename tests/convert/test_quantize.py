@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import threading
+
 import numpy as np
 import pytest
 
 from sus_local.convert.quantize import (
-    check_finite,
     interleave,
+    is_finite,
+    not_finite,
     quantize,
     source_rows,
     to_float32,
@@ -46,13 +50,24 @@ def test_gives_as_many_bytes_as_the_type_has(kind: str) -> None:
 def test_names_the_first_weight_that_is_not_finite(value: float) -> None:
     rows = np.zeros((4, 8), np.float32)
     rows[2, 5] = rows[3, 1] = value
-    with pytest.raises(NonFiniteError, match=r"lm_head is .* at row 102, column 5") as caught:
-        check_finite(rows, "lm_head", 100)
-    assert caught.value.index == (102, 5)
+    assert not is_finite(rows)
+    error = not_finite(rows, "lm_head", 100)
+    assert error.index == (102, 5)
+    assert re.match(r"lm_head is .* at row 102, column 5", error.message)
 
 
 def test_takes_the_largest_finite_weights() -> None:
-    check_finite(np.array([[3.4e38, -3.4e38]], np.float32), "a")
+    assert is_finite(np.array([[3.4e38, -3.4e38]], np.float32))
+
+
+def test_a_thread_keeps_its_rows_while_another_converts() -> None:
+    one = to_float32(source_rows(encode(np.ones((2, 4), np.float32), "BF16"), "BF16", 4), "BF16")
+    other = threading.Thread(
+        target=lambda: to_float32(source_rows(bytes(16), "BF16", 4), "BF16"), name="other"
+    )
+    other.start()
+    other.join()
+    assert one.tolist() == [[1] * 4] * 2
 
 
 def test_refuses_weights_too_large_for_f16() -> None:
