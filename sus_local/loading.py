@@ -107,7 +107,10 @@ def _planned(
     return replace(
         knobs,
         n_ctx=decided.n_ctx,
+        n_ubatch=decided.shape.n_ubatch,
         n_gpu_layers=decided.n_gpu_layers,
+        # Not True: whether a GPU can do it is for llama.cpp to find out.
+        flash_attn=knobs.flash_attn if decided.flash_attn else False,
         offload_kqv=decided.offload_kqv,
         tensor_split=knobs.tensor_split or decided.tensor_split,
     )

@@ -27,6 +27,7 @@ from sus_local.backend.options import (
     DEFAULT_N_CTX,
     KV_TYPES,
     LoadOptions,
+    default_n_ubatch,
     default_threads,
     num_outputs,
 )
@@ -270,7 +271,8 @@ def _open_context(
     trained = int(c.llama_model_n_ctx_train(model))
     params.n_ctx = options.n_ctx or min(trained, DEFAULT_N_CTX)
     params.n_batch = min(max(options.n_batch, num_outputs(options.max_sequences)), params.n_ctx)
-    params.n_ubatch = min(options.n_ubatch, params.n_batch)
+    n_ubatch = options.n_ubatch or default_n_ubatch(flash=options.flash_attn is not False)
+    params.n_ubatch = min(n_ubatch, params.n_batch)
     params.n_seq_max = options.max_sequences + 1
     params.n_outputs_max = num_outputs(options.max_sequences)
     params.n_threads = options.n_threads or default_threads(int(c.llama_model_size(model)))

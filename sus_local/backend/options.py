@@ -33,13 +33,14 @@ class LoadOptions:
     Attributes:
         n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
         n_batch: The most tokens in one decode.
-        n_ubatch: The most that the compute graph takes at once.
+        n_ubatch: The most that the compute graph takes at once; None: see
+            :func:`default_n_ubatch`.
         n_threads: None: the physical cores.
         n_threads_batch: For prefill; None: as ``n_threads``.
         n_gpu_layers: Layers on GPUs.
         kv_type: Of both K and V.
         offload_kqv: Keep the KV cache on the GPU.
-        flash_attn: None lets llama.cpp choose.
+        flash_attn: Attention without its matrix of scores; None lets llama.cpp choose.
         use_mmap: Map the file instead of reading it.
         use_mlock: Keep it from being swapped out.
         max_sequences: Sequences in the context at once.
@@ -50,7 +51,7 @@ class LoadOptions:
 
     n_ctx: int | None = None
     n_batch: int = 512
-    n_ubatch: int = 512
+    n_ubatch: int | None = None
     n_threads: int | None = None
     n_threads_batch: int | None = None
     n_gpu_layers: int = 0
@@ -63,6 +64,14 @@ class LoadOptions:
     rope_freq_base: float = 0.0
     rope_freq_scale: float = 0.0
     tensor_split: tuple[float, ...] = ()
+
+
+def default_n_ubatch(*, flash: bool) -> int:
+    """As many tokens as are faster together; the matrix of scores grows with them.
+
+    On the CPU 128 are as fast as 512. GPUs, which always have flash attention, like more.
+    """
+    return 512 if flash else 128
 
 
 def default_threads(num_weight_bytes: int) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sus_local.backend.ggml_devices import Device
+from sus_local.backend.options import default_n_ubatch
 from sus_local.errors import MemoryPlanError, RequestError
 from sus_local.offload.gguf_facts import ModelFacts
 from sus_local.offload.ledger import KV_TYPES, ContextShape, KvType
 from sus_local.offload.placement import LedgerLine, Placement, Placer
+from sus_local.offload.scores import with_scores
 from sus_local.offload.shapes import smaller_quantizations
 
 DEFAULT_N_CTX = 8192
@@ -129,7 +131,7 @@ def plan(
     kv_type: KvType = "f16",
     n_gpu_layers: int | Literal["auto"] = "auto",
     n_batch: int = 2048,
-    n_ubatch: int = 512,
+    n_ubatch: int | None = None,
     max_sequences: int = 1,
     n_outputs_max: int | None = None,
     flash_attn: bool | Literal["auto"] = "auto",
@@ -140,64 +142,61 @@ def plan(
     """Decide how the model is loaded on these devices.
 
     As many layers as fit go to the GPUs, with their KV: attention on the CPU over KV that lives
-    there costs more than a layer fewer on the GPU. Flash attention is used wherever it is not
-    switched off, since it needs no matrix of scores.
+    there costs more than a layer fewer on the GPU. ``"auto"`` and None leave the decision here;
+    what is not told below is told by :class:`ContextShape`.
 
     Args:
         facts: The model, from ``read_facts`` or ``hypothetical_facts``.
         devices: From ``find_devices``: main memory is the last one.
-        n_ctx: Context length in tokens; None takes what the model was trained for, at most
-            :data:`DEFAULT_N_CTX`, or the largest half, quarter, … of it that fits.
-        kv_type: ``f16``, ``q8_0`` or ``q4_0``.
+        n_ctx: None takes what the model was trained for, at most :data:`DEFAULT_N_CTX`, or the
+            largest half, quarter, … of it that fits.
         n_gpu_layers: A number overrides the decision; -1 is all.
-        n_batch: Tokens that one call may hand over.
-        n_ubatch: Tokens that are computed at once.
-        max_sequences: Requests that run at once.
-        n_outputs_max: Tokens of a batch that may have logits; None: all of them.
-        flash_attn: Whether to compute attention without its matrix of scores.
+        flash_attn: See :mod:`sus_local.offload.scores`.
         offload_kqv: Whether the KV of offloaded layers lives with them.
-        kv_ram_bytes: The prompt cache's budget of main memory.
         margin_bytes: Bytes to leave free on each device, instead of the default margins.
 
     Raises:
-        RequestError: A number is out of range, or a quantized KV is asked for without flash
-            attention.
+        RequestError: A number is out of range, or a quantized KV needs flash attention.
 
     >>> from sus_local.offload.shapes import SUS_CHAT_34B, hypothetical_facts
     >>> laptop = [Device("CPU", "", "CPU", "cpu", 28 << 30, 32 << 30)]
-    >>> decided = plan(hypothetical_facts(SUS_CHAT_34B, "Q4_K_M"), laptop)
-    >>> decided.fits, decided.n_ctx, round(decided.num_bytes() / 2**30, 1)
-    (True, 8192, 21.3)
+    >>> plan(hypothetical_facts(SUS_CHAT_34B, "Q4_K_M"), laptop).n_ctx
+    8192
     """
     flash = flash_attn is not False
-    _check(n_ctx, kv_type, n_gpu_layers, flash)
-    most = min(facts.n_ctx_train, DEFAULT_N_CTX) if n_ctx is None else n_ctx
     shape = ContextShape(
-        n_ctx=most,
-        kv_type=kv_type,
-        n_batch=n_batch,
-        n_ubatch=n_ubatch,
-        max_sequences=max_sequences,
-        flash_attn=flash,
-        n_outputs_max=n_outputs_max,
-        kv_ram_bytes=kv_ram_bytes,
-    )
-    with_kv = offload_kqv is not False
-    placer = Placer(facts, shape, tuple(devices), with_kv, margin_bytes)
-    lengths = (most,) if n_ctx is not None else tuple(_lengths(most))
-    for length in lengths:
-        candidate = _with(placer, n_ctx=length)
-        placement = _decide(candidate, n_gpu_layers)
+        min(facts.n_ctx_train, DEFAULT_N_CTX) if n_ctx is None else n_ctx,
+        kv_type, n_batch, n_ubatch or default_n_ubatch(flash=flash), max_sequences, flash,
+        n_outputs_max, kv_ram_bytes,
+    )  # fmt: skip
+    _check(shape, n_gpu_layers)
+    placer = Placer(facts, shape, tuple(devices), offload_kqv is not False, margin_bytes)
+    decided = _choose(placer, n_gpu_layers, open_length=n_ctx is None)
+    return _prefer_scores(decided, placer, n_ubatch) if flash_attn == "auto" else decided
+
+
+def _choose(placer: Placer, layers: int | Literal["auto"], *, open_length: bool) -> Plan:
+    """The plan with the longest context that fits, or one that does not and tells what would."""
+    lengths = _lengths(placer.shape.n_ctx) if open_length else (placer.shape.n_ctx,)
+    for candidate in (_with(placer, n_ctx=length) for length in lengths):
+        placement = _decide(candidate, layers)
         if not placement.overfull:
             return _plan(candidate, placement)
-    alternatives = tuple(_alternatives(placer, n_gpu_layers))
-    return _plan(placer, _decide(placer, n_gpu_layers), alternatives)
+    return _plan(placer, _decide(placer, layers), tuple(_alternatives(placer, layers)))
 
 
-def _check(
-    n_ctx: int | None, kv_type: str, n_gpu_layers: int | Literal["auto"], flash: bool
-) -> None:
-    if n_ctx is not None and n_ctx < 1:
+def _prefer_scores(decided: Plan, placer: Placer, n_ubatch: int | None) -> Plan:
+    """On the CPU, the same with the matrix of scores, where that is better and fits too."""
+    shape = with_scores(decided.facts, decided.shape, n_ubatch=n_ubatch)
+    if shape is None or decided.n_gpu_layers or not decided.fits:
+        return decided
+    other = _choose(replace(placer, shape=shape), 0, open_length=False)
+    return other if other.fits else decided
+
+
+def _check(shape: ContextShape, n_gpu_layers: int | Literal["auto"]) -> None:
+    n_ctx, kv_type = shape.n_ctx, shape.kv_type
+    if n_ctx < 1:
         raise RequestError(f"n_ctx is {n_ctx}, not a positive number", n_ctx=n_ctx)
     if kv_type not in KV_TYPES:
         known = ", ".join(KV_TYPES)
@@ -206,7 +205,7 @@ def _check(
         raise RequestError(
             f"n_gpu_layers is {n_gpu_layers}", hint="give auto, -1 for all, or a number"
         )
-    if kv_type != "f16" and not flash:
+    if kv_type != "f16" and not shape.flash_attn:
         hint = "leave flash_attn at auto, or take kv_type f16"
         raise RequestError(f"a {kv_type} KV cache needs flash attention", hint=hint)
 

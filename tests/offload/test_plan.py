@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from sus_local.backend.ggml_devices import Device
 from sus_local.errors import MemoryPlanError, RequestError
 from sus_local.offload.plan import Plan, plan
-from sus_local.offload.shapes import SUS_CHAT_34B, hypothetical_facts, smaller_quantizations
+from sus_local.offload.shapes import (
+    SUS_CHAT_34B,
+    Hyperparameters,
+    hypothetical_facts,
+    smaller_quantizations,
+)
 
 GIB = 1 << 30
 Q4_K_M = hypothetical_facts(SUS_CHAT_34B, "Q4_K_M")
@@ -30,7 +39,40 @@ def held(decided: Plan) -> dict[str, float]:
 def test_without_a_gpu_everything_is_in_main_memory() -> None:
     decided = plan(Q4_K_M, [cpu(28, 32)])
     assert (decided.fits, decided.n_gpu_layers, decided.n_ctx) == (True, 0, 8192)
-    assert held(decided)["CPU"] == pytest.approx(19.24 + 1.875 + 0.19, abs=0.01)
+    assert held(decided)["CPU"] == pytest.approx(19.24 + 1.875 + 0.24, abs=0.01)
+
+
+def test_on_the_cpu_a_large_model_has_its_matrix_of_scores() -> None:
+    decided = plan(Q4_K_M, [cpu(28)], n_ctx=8192)
+    assert (decided.flash_attn, decided.shape.n_ubatch) == (False, 128)
+    with_it = plan(Q4_K_M, [cpu(28)], n_ctx=8192, flash_attn=True)
+    assert (with_it.flash_attn, with_it.shape.n_ubatch) == (True, 512)
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings"),
+    [
+        ([cuda(24), cpu(28)], {}),
+        ([cuda(8), cpu(28)], {}),
+        ([cpu(28)], {"kv_type": "q8_0"}),
+        ([cpu(28)], {"n_ctx": 16384}),
+        ([cpu(28)], {"n_ubatch": 512}),
+        ([cpu(21.74)], {}),
+    ],
+    ids=["gpu", "half a gpu", "quantized kv", "long context", "large batch", "no room"],
+)
+def test_otherwise_attention_is_flash_attention(
+    machine: list[Device], settings: dict[str, Any]
+) -> None:
+    decided = plan(Q4_K_M, machine, **settings)
+    assert decided.fits
+    assert decided.flash_attn
+    assert decided.n_ctx == settings.get("n_ctx", 8192)
+
+
+def test_a_tiny_model_would_pay_too_much_for_the_padding() -> None:
+    tiny = Hyperparameters("tiny", 4, 256, 768, 8, 2, 32, 2560, 8192)
+    assert plan(hypothetical_facts(tiny, "Q8_0"), [cpu(28)]).flash_attn
 
 
 def test_a_large_gpu_takes_all_layers_and_the_output() -> None:
@@ -168,3 +210,23 @@ def test_smaller_quantizations_come_largest_first() -> None:
     names = [facts.file_type for facts in smaller_quantizations(Q4_K_M)]
     assert names[0] == "Q4_K_S"
     assert names[-1] == "IQ2_XXS"
+
+
+def test_loading_does_what_was_planned(
+    make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sus_local import loading
+    from sus_local.backend.options import LoadOptions
+
+    monkeypatch.setattr("sus_local.offload.devices.find_devices", lambda: [cpu(28)])
+    wide = make_model(n_embd=2048, n_ff=5632, n_head=16, n_head_kv=2)
+    tiny = make_model("tiny")
+
+    def knobs(path: Path, **given: Any) -> tuple[bool | None, int | None]:
+        knobs = loading._planned(path, LoadOptions(**given), "auto", 0)
+        return knobs.flash_attn, knobs.n_ubatch
+
+    assert knobs(wide) == (False, 128)
+    assert knobs(wide, n_ubatch=64) == (False, 64)
+    assert knobs(wide, flash_attn=True) == (True, 512)
+    assert knobs(tiny) == (None, 512)
