@@ -6,7 +6,11 @@ import sys
 
 import click
 
+from sus_local.cli.output import note
 from sus_local.cli.text import t
+
+YES = ("y", "yes", "是", "好", "对")
+"""What means yes, in every language."""
 
 
 def confirm(question: str) -> None:
@@ -17,5 +21,17 @@ def confirm(question: str) -> None:
         click.Abort: The answer is no.
     """
     if not sys.stdin.isatty():
-        raise click.UsageError(t("nobody can be asked here: give --yes"))
-    click.confirm(question, abort=True, err=True)
+        raise click.UsageError("nobody can be asked here: give --yes")
+    note(f"{question} {t('[y/N]')} ", end="")
+    if not is_yes(sys.stdin.readline()):
+        note(t("Not done."))
+        raise click.Abort
+
+
+def is_yes(answer: str) -> bool:
+    """Whether an answer means yes.
+
+    >>> is_yes("Yes "), is_yes("是"), is_yes(""), is_yes("no")
+    (True, True, False, False)
+    """
+    return answer.strip().lower() in YES

@@ -6,7 +6,8 @@ import click
 
 from sus_local.cli.output import emit_json, note
 from sus_local.cli.text import t
-from sus_local.errors import SusLocalError, from_os_error
+from sus_local.cli.told import told
+from sus_local.errors import HistoryError, SusLocalError, from_os_error
 
 FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
@@ -32,10 +33,24 @@ def report(error: BaseException, *, as_json: bool) -> int:
     if as_json:
         _emit(type(known).__name__, known.message, known.hint)
     else:
-        note(t("error: {message}", message=known.message))
-        if known.hint:
-            note(t("hint: {hint}", hint=known.hint))
+        for line in error_lines(known):
+            note(line)
     return FAILURE
+
+
+def error_lines(error: SusLocalError) -> list[str]:
+    """An error as a person reads it: what happened, and the next step if there is one."""
+    return [t("error: {message}", message=told(error.message)), *_hint_lines(error)]
+
+
+def memory_only_lines(error: HistoryError) -> list[str]:
+    """As :func:`error_lines`, of a history that cannot be used while a chat goes on."""
+    what = t("{message}; the chat goes on in memory only", message=told(error.message))
+    return [what, *_hint_lines(error)]
+
+
+def _hint_lines(error: SusLocalError) -> list[str]:
+    return [t("hint: {hint}", hint=told(error.hint))] if error.hint else []
 
 
 def _as_known(error: BaseException) -> SusLocalError:
@@ -59,12 +74,12 @@ class InternalError(SusLocalError):
 def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     hint = f"{context.command_path} --help" if context else ""
+    known = SusLocalError(error.format_message(), hint=hint)
     if as_json:
-        _emit("UsageError", error.format_message(), hint)
+        _emit("UsageError", known.message, known.hint)
     else:
-        note(t("error: {message}", message=error.format_message()))
-        if hint:
-            note(t("hint: {hint}", hint=hint))
+        for line in error_lines(known):
+            note(line)
     return error.exit_code if isinstance(error, click.UsageError) else FAILURE
 
 

@@ -65,10 +65,10 @@ def _summary(row: SavedConversation) -> dict[str, Any]:
 
 
 @history.command()
-@click.argument("number", type=int)
+@click.argument("number", type=int, required=False)
 @_json
-def show(number: int, as_json: bool) -> None:
-    """Show a conversation.
+def show(number: int | None, as_json: bool) -> None:
+    """Show a conversation, by default the last.
 
     That is the branch in use, as Markdown; with --json all of it.
     """
@@ -76,11 +76,21 @@ def show(number: int, as_json: bool) -> None:
     from sus_local.cli.output import emit_json
 
     with _open() as opened:
-        row, turns = opened.conversation(number), opened.turns(number)
+        row = _latest(opened) if number is None else opened.conversation(number)
+        turns = opened.turns(row.id)
     if as_json:
         emit_json(transcript.to_value(row, turns))
     else:
         print(transcript.to_markdown(row, transcript.branch(turns, row.active)), end="")
+
+
+def _latest(opened: History) -> SavedConversation:
+    from sus_local.errors import HistoryError
+
+    rows = opened.conversations(limit=1)
+    if not rows:
+        raise HistoryError("no conversation is saved yet", hint="sus-local chat")
+    return rows[0]
 
 
 @history.command()
@@ -125,7 +135,7 @@ def export(
     NUMBERS are those of `sus-local history list`; without --output, to standard output.
     """
     if bool(numbers) == everything:
-        raise click.UsageError(t("give the numbers of conversations, or --all"))
+        raise click.UsageError("give the numbers of conversations, or --all")
     from sus_local.errors import from_os_error
 
     with _open() as opened:

@@ -67,8 +67,8 @@ class LazyGroup(click.Group):
             import difflib
 
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            mean = t(" Did you mean {name}?", name=near[0]) if near else ""
-            ctx.fail(t("There is no command {name}.", name=repr(name)) + mean)
+            mean = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"There is no command {name!r}.{mean}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

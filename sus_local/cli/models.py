@@ -175,7 +175,7 @@ def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     Reads the files again, whole, and names what differs.
     """
     if bool(names) == everything:
-        raise click.UsageError(t("give the names of models, or --all"))
+        raise click.UsageError("give the names of models, or --all")
     from sus_local import checksums
     from sus_local.cli.output import emit_json
     from sus_local.models import find, list_models

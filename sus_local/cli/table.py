@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 
@@ -37,3 +38,24 @@ def table_lines(
             cells.append(gap + cell if column in right else cell + gap)
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` cells; Chinese may break anywhere but before a closing mark.
+
+    >>> wrap("模型；同 MODEL，或 demo。", 10)
+    ['模型；同', 'MODEL，或', 'demo。']
+    """
+    from rich.cells import cell_len
+
+    lines, line = [], ""
+    for atom in _ATOM.findall(text):
+        if line and cell_len(line + atom.rstrip()) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += atom if line else atom.lstrip()
+    return [*lines, line.rstrip()]
+
+
+_ATOM = re.compile(r"\s*(?:[!-~]+|\S)[，。；：、！？）”]*\s*")
+"""What is not broken: a word, or one character, with the marks that close it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sus_local.cli.zh_click import HELP
 from sus_local.cli.zh_machine import MACHINE
 
 _CHAT: Mapping[str, str] = {
@@ -140,11 +141,7 @@ _CHAT_HELP: Mapping[str, str] = {
 }
 
 _COMMANDS: Mapping[str, str] = {
-    "There is no command {name}.": "没有命令 {name}。",
-    " Did you mean {name}?": "是不是 {name}？",
-    "nobody can be asked here: give --yes": "这里无法询问：请加 --yes",
-    "give the numbers of conversations, or --all": "请给出对话编号，或加 --all",
-    "give the names of models, or --all": "请给出模型名称，或加 --all",
+    "[y/N]": "[y/N]",
     "imported as {numbers}": "已导入，编号 {numbers}",
     "Remove {names}?": "删除 {names} 吗？",
     "Remove {files} ({size})?": "删除 {files}（{size}）吗？",
@@ -223,7 +220,7 @@ _CONVERT: Mapping[str, str] = {
     "One JSON object on standard output.": "在标准输出给出一个 JSON 对象。",
 }
 
-_HELP: Mapping[str, str] = {
+_COMMAND_HELP: Mapping[str, str] = {
     "Talk": "对话",
     "Models": "模型",
     "This machine": "本机",
@@ -323,7 +320,7 @@ _HELP: Mapping[str, str] = {
     "Finds the turns that contain all WORDS, anywhere and in any language.": (
         "查找包含所有 WORDS 的对话轮，任何位置、任何语言。"
     ),
-    "Show a conversation.": "显示一个对话。",
+    "Show a conversation, by default the last.": "显示一个对话，默认是最近的。",
     "That is the branch in use, as Markdown; with --json all of it.": (
         "即当前分支，为 Markdown；加 --json 则显示全部。"
     ),
@@ -357,7 +354,8 @@ TEXTS: Mapping[str, str] = {
     **_CHAT_HELP,
     **_COMMANDS,
     **_CONVERT,
-    **_HELP,
+    **_COMMAND_HELP,
+    **HELP,
     **MACHINE,
 }
 """Every translation."""

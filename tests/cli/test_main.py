@@ -166,9 +166,11 @@ def test_every_command_has_help(
 ) -> None:
     status, out, _ = outcome(capsys, "--lang", language, *names, "--help")
     assert status == 0
-    assert out.startswith(f"Usage: {' '.join(('sus-local', *names))}")
+    usage = {"en": "Usage: ", "zh": "用法："}[language]
+    assert out.startswith(usage + " ".join(("sus-local", *names)))
     assert "--lang" in out
-    assert "..." not in out.split("Options:")[-1].replace("MODEL...", "")
+    options = {"en": "Options:", "zh": "选项："}[language]
+    assert "..." not in out.split(options)[-1]
 
 
 def test_the_line_of_each_command_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sus_local.cli.answer import figures
 from sus_local.cli.chat.session import Exchange, Session
 from sus_local.cli.chat.ui import Ui
+from sus_local.cli.failure import error_lines
 from sus_local.cli.text import t
 from sus_local.errors import SusLocalError, from_os_error
 from sus_local.turn import ContextState
@@ -69,9 +70,10 @@ class Dialogue:
             self.ui.warn(t("error: {message}", message=f"{type(error).__name__}: {error}"))
 
     def _complain(self, error: SusLocalError) -> None:
-        self.ui.warn(t("error: {message}", message=error.message))
-        if error.hint:
-            self.ui.say(t("hint: {hint}", hint=error.hint))
+        what, *hint = error_lines(error)
+        self.ui.warn(what)
+        for line in hint:
+            self.ui.say(line)
 
     def _handle(self, line: str) -> None:
         from sus_local.cli.chat.commands import run

@@ -24,6 +24,7 @@ from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.output import Output, create_output
 
+from sus_local.cli.ask import is_yes
 from sus_local.cli.chat.answer_view import AnswerView
 from sus_local.cli.chat.completer import ChatCompleter
 from sus_local.cli.chat.keys import key_bindings
@@ -34,7 +35,6 @@ from sus_local.cli.text import t
 REDRAW_SECONDS = 0.04
 _SPINNER_SECONDS = 0.12
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_YES = ("y", "yes", "是", "好", "对")
 
 
 class Screen:
@@ -169,7 +169,7 @@ class Screen:
 
     def _decide(self, text: str) -> None:
         action, self._question = self._question, None
-        if action is not None and text.lower() in _YES and self._pump is not None:
+        if action is not None and is_yes(text) and self._pump is not None:
             self._pump.do(action)
         else:
             self.say(t("Not done."))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sus_local import template
 from sus_local.cli.chat.recorder import Recorder
 from sus_local.cli.chat.ui import Ui
+from sus_local.cli.failure import memory_only_lines
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError, SusLocalError
 from sus_local.history import History, SavedConversation, SavedTurn
@@ -267,9 +268,10 @@ class Session:
         return Exchange(self, stream, num_dropped)
 
     def _on_trouble(self, error: HistoryError) -> None:
-        self._ui.warn(t("{message}; the chat goes on in memory only", message=error.message))
-        if error.hint:
-            self._ui.say(t("hint: {hint}", hint=error.hint))
+        what, *hint = memory_only_lines(error)
+        self._ui.warn(what)
+        for line in hint:
+            self._ui.say(line)
 
 
 class Exchange:

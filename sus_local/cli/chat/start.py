@@ -13,6 +13,7 @@ from sus_local import models, paths
 from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.lines import Lines
 from sus_local.cli.chat.session import Session
+from sus_local.cli.failure import memory_only_lines
 from sus_local.cli.model_name import DEMO, last_or_only, model_file
 from sus_local.cli.output import note
 from sus_local.cli.text import t
@@ -67,8 +68,8 @@ class Start:
         )  # fmt: skip
         dialogue = Dialogue(session, ui)
         if trouble is not None:
-            note(t("{message}; the chat goes on in memory only", message=trouble.message))
-            note(t("hint: {hint}", hint=trouble.hint))
+            for line in memory_only_lines(trouble):
+                note(line)
         try:
             self._hold(ui, dialogue, row)
         finally:

@@ -1,0 +1,203 @@
+"""The Chinese of the errors: what the library says in English, with places for what varies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ERRORS: Mapping[str, str] = {
+    "llama.cpp could not make an embedding context of {n_ctx}": (
+        "llama.cpp 无法建立长度为 {n_ctx} 的嵌入上下文"
+    ),
+    "the model makes no embeddings: its file names no pooling": (
+        "该模型不产生嵌入：文件中没有指明池化方式"
+    ),
+    "the text has {count} tokens, an embedding takes from 1 to {n_ctx}": (
+        "文本有 {count} 个 token，嵌入只接受 1 到 {n_ctx} 个"
+    ),
+    "llama.cpp made no embedding: status {status}": "llama.cpp 没有产生嵌入：状态 {status}",
+    "the grammar cannot be compiled": "语法无法编译",
+    "no cells for {total} tokens": "没有可容纳 {total} 个 token 的位置",
+    "the installed llama.cpp was built without RPC": "已安装的 llama.cpp 编译时没有 RPC",
+    "llama-cpp-python is not installed": "没有安装 llama-cpp-python",
+    "no RPC server answers at {endpoint}": "{endpoint} 没有 RPC 服务器应答",
+    "llama.cpp's libraries cannot be loaded: {error}": "无法加载 llama.cpp 的库：{error}",
+    "llama_decode failed with status {status}: {log}": "llama_decode 失败，状态 {status}：{log}",
+    "llama.cpp could not load {path}: {log}": "llama.cpp 无法加载 {path}：{log}",
+    "{path} has the architecture {architecture}, this program runs 'llama'": (
+        "{path} 的架构是 {architecture}，本程序只运行 'llama'"
+    ),
+    "llama.cpp could not make a context of {n_ctx} tokens: {log}": (
+        "llama.cpp 无法建立 {n_ctx} 个 token 的上下文：{log}"
+    ),
+    "llama.cpp could not tokenize {count} bytes": "llama.cpp 无法把 {count} 字节的文本切分为 token",
+    "no model file {path}": "没有模型文件 {path}",
+    "{path} is no GGUF file: it begins with {magic}": "{path} 不是 GGUF 文件：它以 {magic} 开头",
+    "the model was closed": "模型已关闭",
+    "{path} cannot be read: {reason}": "无法读取 {path}：{reason}",
+    "logit_bias names token {token}, the vocabulary has {count}": (
+        "logit_bias 指定了 token {token}，词表只有 {count} 个"
+    ),
+    "the JSON schema cannot be made a grammar: {error}": "无法由该 JSON 模式得到语法：{error}",
+    "nothing is recorded to verify {name} against": "没有可用来校验 {name} 的记录",
+    "{name} is missing": "{name} 缺失",
+    "{name} has {size} bytes, expected {expected}": "{name} 有 {size} 字节，应为 {expected} 字节",
+    "{name} is not what was recorded": "{name} 与记录不符",
+    "{name} is not what was recorded (tensor {tensor})": "{name} 与记录不符（张量 {tensor}）",
+    "{path} is not text": "{path} 不是文本文件",
+    "the model is still loading": "模型仍在加载",
+    "the history is not in use: this chat is only in memory": "历史记录未启用：这个对话只在内存中",
+    "no conversation is saved yet": "还没有保存的对话",
+    "there is no conversation to go on with": "没有可以继续的对话",
+    "internal error: {what}": "内部错误：{what}",
+    "out of memory": "内存不足",
+    "no model is installed yet": "还没有安装模型",
+    "which model? here are {names}": "哪个模型？这里有 {names}",
+    "{path} is not JSON: {error}": "{path} 不是 JSON：{error}",
+    "{name} holds no conversation: {error}": "{name} 中没有对话：{error}",
+    "the prompt has {count} tokens, the context holds {n_ctx} with the answer": (
+        "提示有 {count} 个 token，上下文连同回答只能容纳 {n_ctx} 个"
+    ),
+    "overflow is {value}": "overflow 是 {value}",
+    "the conversation has no turn {turn}": "这个对话没有第 {turn} 轮",
+    "there is no turn yet": "还没有任何一轮对话",
+    "{doing} {path} failed: {reason}": "{doing} {path} 失败：{reason}",
+    "{path} has schema version {version}, this program knows {known}": (
+        "{path} 的数据库版本是 {version}，本程序只认识到 {known}"
+    ),
+    "{file} arrived with another SHA-256 than the hub told, twice": (
+        "{file} 两次下载的 SHA-256 都与 hub 给出的不同"
+    ),
+    "the hub sends no more bytes of {file}": "hub 不再发送 {file} 的数据",
+    "the engine failed: {error}": "引擎出错：{error}",
+    "the prompt has no tokens": "提示中没有 token",
+    "{count} requests wait, the queue holds {most}": (
+        "有 {count} 个请求在等待，队列最多容纳 {most} 个"
+    ),
+    "{reason} while {doing} {path}": "{doing} {path} 时出错：{reason}",
+    "{reason} while {doing}": "{doing}时出错：{reason}",
+    "no space left on the device while {doing} {path}": "{doing} {path} 时磁盘空间不足",
+    "no space left on the device while {doing}": "{doing}时磁盘空间不足",
+    "{reason} while reading or writing {path}": "读写 {path} 时出错：{reason}",
+    "no space left on the device while reading or writing {path}": "读写 {path} 时磁盘空间不足",
+    "no permission while reading or writing {path}": "没有权限读写 {path}",
+    "saving in {path} failed: {reason}": "保存到 {path} 失败：{reason}",
+    "deleting from {path} failed: {reason}": "从 {path} 删除失败：{reason}",
+    "no permission while {doing} {path}": "没有权限{doing} {path}",
+    "no permission while {doing}": "没有{doing}的权限",
+    "there is no file {path}": "没有文件 {path}",
+    "the header of {path} is damaged: {error}": "{path} 的文件头已损坏：{error}",
+    "{path} is not a GGUF file": "{path} 不是 GGUF 文件",
+    "there is no conversation {number}": "没有编号为 {number} 的对话",
+    "the hub sent {count} of {total} bytes of {name}": (
+        "hub 只发送了 {name} 的 {total} 字节中的 {count} 字节"
+    ),
+    "the hub answered {status} when asked for {what}": "请求 {what} 时 hub 返回 {status}",
+    "the hub does not let you read {repository} (status {status})": (
+        "hub 不允许你读取 {repository}（状态 {status}）"
+    ),
+    "{repository} is not complete on this machine, and HF_HUB_OFFLINE is set": (
+        "{repository} 在本机上不完整，而 HF_HUB_OFFLINE 已设置"
+    ),
+    "cannot reach {endpoint} for {repository}: {why}": (
+        "无法连接 {endpoint} 获取 {repository}：{why}"
+    ),
+    "no name of a repository: {repository}": "不是仓库名称：{repository}",
+    "no repository {repository} on {endpoint}, or it is private": (
+        "{endpoint} 上没有仓库 {repository}，或者它是私有的"
+    ),
+    "{repository} has no revision {revision}": "{repository} 没有版本 {revision}",
+    "{repository} has no file {file}": "{repository} 没有文件 {file}",
+    "{repository} has nothing to read": "{repository} 没有可读取的内容",
+    "token {index} is {token}, ids go from 0 to {largest}": (
+        "第 {index} 个 token 是 {token}，编号范围是 0 到 {largest}"
+    ),
+    "{count} models are called {name}: {names}": "有 {count} 个模型叫 {name}：{names}",
+    "there is no model {name}": "没有模型 {name}",
+    "{path} is a folder, no model file": "{path} 是文件夹，不是模型文件",
+    "{name} lacks parts: {count} files are here": "{name} 缺少部分文件：这里只有 {count} 个",
+    "{name} is truncated: {actual} bytes of {expected}": (
+        "{name} 不完整：{expected} 字节中只有 {actual} 字节"
+    ),
+    "{name} has no token_embd.weight": "{name} 没有 token_embd.weight",
+    "{path}: {name} is {value}, not a positive number": "{path}：{name} 是 {value}，不是正数",
+    "{path}: tensor {tensor} is of unknown type {type}": "{path}：张量 {tensor} 的类型 {type} 未知",
+    "{name} with a context of {n_ctx} tokens needs {needed} of {memory}, {free} are free": (
+        "{name} 在 {n_ctx} 个 token 的上下文下需要 {memory} {needed}，可用 {free}"
+    ),
+    "n_ctx is {n_ctx}, not a positive number": "n_ctx 是 {n_ctx}，不是正数",
+    "kv_type {type} is none of {known}": "kv_type {type} 不在 {known} 之中",
+    "n_gpu_layers is {value}": "n_gpu_layers 是 {value}",
+    "a {type} KV cache needs flash attention": "{type} 的 KV 缓存需要 flash attention",
+    "{repository} has no {quant}: {names}": "{repository} 没有 {quant}，有：{names}",
+    "{repository} has several models: {names}": "{repository} 有多个模型：{names}",
+    "{repository} has {count} models of type {quant}: {names}": (
+        "{repository} 有 {count} 个类型为 {quant} 的模型：{names}"
+    ),
+    "{repository} has no GGUF files": "{repository} 没有 GGUF 文件",
+    "{name} names no repository": "{name} 不是仓库名称",
+    "{path} is another model already: {size} bytes, not the {expected} of {repository}": (
+        "{path} 已经是另一个模型：{size} 字节，而 {repository} 的是 {expected} 字节"
+    ),
+    "{file} of {repository} is not a GGUF file": "{repository} 的 {file} 不是 GGUF 文件",
+    "{needed} GB are needed at {folder}, {free} GB are free": (
+        "{folder} 需要 {needed} GB，可用 {free} GB"
+    ),
+    "another process fetches {name}": "另一个进程正在下载 {name}",
+    "{name} is {value}, it has to be at least {low}": "{name} 是 {value}，至少应为 {low}",
+    "{name} is {value}, it has to be from {low} to {high}": (
+        "{name} 是 {value}，应在 {low} 到 {high} 之间"
+    ),
+    "grammar and json_schema exclude each other": "grammar 与 json_schema 不能同时使用",
+    "a stop text is empty": "有一个停止文本是空的",
+    "logit_bias has {token}: {bias}, expected a token id and a number": (
+        "logit_bias 中有 {token}: {bias}，应为 token 编号和数字"
+    ),
+    "there are no messages": "没有消息",
+    "there is only a system message": "只有系统消息",
+    "message {index} has the role {role}": "第 {index} 条消息的角色是 {role}",
+    "message {index} has the role {role}, expected {expected}": (
+        "第 {index} 条消息的角色是 {role}，应为 {expected}"
+    ),
+    "the content of message {index} is {type}, expected text": (
+        "第 {index} 条消息的内容是 {type}，应为文本"
+    ),
+}
+
+PHRASES: Mapping[str, str] = {
+    "reading": "读取",
+    "writing": "写入",
+    "reading or writing": "读写",
+    "deleting": "删除",
+    "fetching": "下载",
+    "opening": "打开",
+    "no such file or directory": "没有这个文件或目录",
+    "is a directory": "是一个目录",
+    "not a directory": "不是目录",
+    "file exists": "文件已存在",
+    "directory not empty": "目录非空",
+    "file name too long": "文件名太长",
+    "input/output error": "输入输出错误",
+    "too many open files": "打开的文件太多",
+    "invalid argument": "参数无效",
+    "device or resource busy": "设备正忙",
+    "operation not permitted": "不允许的操作",
+    "database is locked": "数据库被锁定",
+    "unable to open database file": "无法打开数据库文件",
+    "file is not a database": "文件不是数据库",
+    "database disk image is malformed": "数据库已损坏",
+    "database or disk is full": "数据库或磁盘已满",
+    "attempt to write a readonly database": "数据库是只读的",
+    "the conversation was deleted meanwhile": "对话已被删除",
+    "main memory": "主内存",
+    "{device}'s memory": "{device} 的显存",
+    "another": "另一个进程",
+    "process {pid} on {host}": "{host} 上的进程 {pid}",
+    "nothing": "没有",
+    "missing": "缺失",
+    "{value}, expected a positive integer": "{value}，应为正整数",
+    "has no entry for it": "其中没有它的条目",
+    "is not given": "没有给出",
+    "the index says {shard}": "索引中说在 {shard}",
+    "the index does not name it": "索引中没有它",
+}
+"""What stands in such places, where it is words."""
