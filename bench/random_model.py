@@ -16,6 +16,8 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, TokenType
 
 Q4_K, Q6_K, F32 = GGMLQuantizationType.Q4_K, GGMLQuantizationType.Q6_K, GGMLQuantizationType.F32
 _POOL_ROWS = 64
+NUM_SPECIAL = 3 + 256
+"""Control tokens and bytes, which come before the words."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ def write_random_model(path: Path, shape: Shape | None = None, *, seed: int = 0)
     _describe(writer, shape)
     pool = _Pool(np.random.default_rng(seed))
     for name, extents, kind in _tensors(shape):
-        writer.add_tensor(name, pool.tensor(extents, kind), raw_dtype=kind)
+        tensor = pool.tensor(extents, kind)
+        if name == "output.weight":
+            tensor[:NUM_SPECIAL] = 0  # never the most likely: a greedy answer is words, endlessly
+        writer.add_tensor(name, tensor, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -135,7 +140,7 @@ def _add_vocabulary(writer: GGUFWriter, n_vocab: int) -> None:
     tokens = [*control, *(f"<0x{byte:02X}>" for byte in range(256))]
     kinds = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL] + [TokenType.BYTE] * 256
     num_words = n_vocab - len(tokens)
-    tokens += [f"▁w{number}" for number in range(num_words)]
+    tokens += ["▁", *(f"▁w{number}" for number in range(num_words - 1))]
     kinds += [TokenType.NORMAL] * num_words
     writer.add_vocab_size(n_vocab)
     writer.add_tokenizer_model("llama")

@@ -64,7 +64,7 @@ class LlamaServer:
     name = "llama-server"
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
 
     def answer(self, prompt: Sequence[int], num_tokens: int) -> Answer:
         body = {
@@ -82,7 +82,7 @@ class LlamaServer:
         return Answer(tuple(token_ids), first, time.perf_counter() - began, computed)
 
     def _events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.request(
             "POST", "/completion", json.dumps(body), {"Content-Type": "application/json"}
         )
