@@ -114,7 +114,7 @@ class Download:
             if failures > _PATIENCE:
                 raise error or HubError(f"the hub sends no more bytes of {self._file.name}")
             if failures:
-                self._wait(failures)
+                self._wait(failures, error)
 
     def _receive(self, out: BinaryIO, digest: _Hash, start: int) -> None:
         pieces = hub.stream(self._repository, self._file.name, start, self._file.size)
@@ -126,8 +126,10 @@ class Download:
                 self.num_bytes += len(piece)
                 self._on_bytes(len(piece))
 
-    def _wait(self, failures: int) -> None:
-        self._stop.wait(hub.wait_s(failures))
+    def _wait(self, failures: int, error: HubError | None) -> None:
+        seconds = hub.wait_s(failures, error)
+        hub.tell_wait(seconds, error)
+        self._stop.wait(seconds)
         self._check()
 
     def _check(self) -> None:

@@ -9,6 +9,7 @@ True
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -25,7 +26,11 @@ T = TypeVar("T")
 LONGEST_WAIT_S = 30.0
 """Before an attempt that follows failures; the first waits a second, each one twice as long."""
 
+logger = logging.getLogger(__name__)
+"""Tells what is waited for; without any configuration Python writes it to standard error."""
+
 _ATTEMPTS = 4
+_NOTICED_S = 5.0
 _NAME = re.compile(
     r"(?:(?:https?://)?(?:hf\.co|huggingface\.co)/)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)/?"
 )
@@ -215,13 +220,23 @@ def _pieces(response: Any) -> Iterator[bytes]:
     return cast("Iterator[bytes]", pieces(_PIECE_BYTES))
 
 
-def wait_s(failures: int) -> float:
-    """Seconds to wait after so many failures in a row.
+def wait_s(failures: int, error: HubError | None = None) -> float:
+    """Seconds to wait after so many failures in a row; at least as long as the hub asks.
 
-    >>> wait_s(1), wait_s(3), wait_s(100)
-    (1.0, 4.0, 30.0)
+    >>> wait_s(1), wait_s(3)
+    (1.0, 4.0)
+    >>> wait_s(1, HubError("the hub answered 429", retry_after_s=2.5))
+    2.5
     """
-    return min(2.0 ** min(failures - 1, 10), LONGEST_WAIT_S)
+    asked = error.numbers.get("retry_after_s") if error is not None else None
+    return max(min(2.0 ** min(failures - 1, 10), LONGEST_WAIT_S), asked or 0.0)
+
+
+def tell_wait(seconds: float, error: HubError | None) -> None:
+    """Log a wait that a user would notice."""
+    if seconds >= _NOTICED_S:
+        why = error.message if error is not None else "the hub sends nothing"
+        logger.warning("%s; next attempt in %.0f s", why, seconds)
 
 
 def _patiently(ask: Callable[[], T], *, even_offline: bool = True) -> T:
@@ -237,7 +252,9 @@ def _patiently(ask: Callable[[], T], *, even_offline: bool = True) -> T:
             lost = isinstance(error, OfflineError) and not even_offline
             if lost or not error.numbers.get("transient"):
                 raise
-        time.sleep(wait_s(failures))
+            wait = wait_s(failures, error)
+            tell_wait(wait, error)
+        time.sleep(wait)
     return ask()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from sus_local.errors import (
@@ -14,6 +16,9 @@ from sus_local.errors import (
     SusLocalError,
     from_os_error,
 )
+
+LONGEST_RETRY_AFTER_S = 600.0
+"""A hub that asks for more patience is asked again by the user; its limits are of five minutes."""
 
 _TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 
@@ -82,12 +87,56 @@ def _refusal(error: Any, repository: str, revision: str | None, file: str | None
     if status == 404:
         what = f"no file {file}" if file else "nothing to read"
         return RepositoryNotFoundError(f"{repository} has {what}", repository=repository)
+    return _busy(status, retry_after_s(error.response.headers), file or repository)
+
+
+def _busy(status: int, asked: float | None, what: str) -> HubError:
+    """The hub will not answer now, and may have said when."""
+    too_long = asked is not None and asked > LONGEST_RETRY_AFTER_S
+    wait = f"{asked:.0f} s, as the hub asks" if asked is not None else "a moment"
     return HubError(
-        f"the hub answered {status} when asked for {file or repository}",
-        hint="wait a moment, then run the same command again",
+        f"the hub answered {status} when asked for {what}",
+        hint=f"wait {wait}, then run the same command again",
         status=status,
-        transient=status in _TRANSIENT_STATUS,
+        transient=status in _TRANSIENT_STATUS and not too_long,
+        retry_after_s=asked,
     )
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks to wait, in ``Retry-After`` or the hub's ``RateLimit``.
+
+    >>> retry_after_s({"Retry-After": "120"})
+    120.0
+    >>> noon, later = "Sun, 01 Feb 2026 12:00:00 GMT", "Sun, 01 Feb 2026 12:00:30 GMT"
+    >>> retry_after_s({"Date": noon, "Retry-After": later})
+    30.0
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    until = _http_date(value)
+    if until is not None:
+        # By the server's own clock where it tells it.
+        now = _http_date(headers.get("Date", "")) or datetime.now(timezone.utc)
+        return max(0.0, (until - now).total_seconds())
+    return _rate_limit_s(headers)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _rate_limit_s(headers: Mapping[str, str]) -> float | None:
+    from huggingface_hub import utils
+
+    parse = getattr(utils, "parse_ratelimit_headers", None)
+    told = parse(headers) if parse is not None else None
+    return float(told.reset_in_seconds) if told is not None and told.remaining == 0 else None
 
 
 def _gated(repository: str, status: int) -> GatedRepositoryError:

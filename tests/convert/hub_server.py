@@ -29,6 +29,7 @@ class Faults:
     Attributes:
         drops: File name → after how many bytes each coming answer breaks off.
         statuses: File name, or ``"api"`` → statuses of the coming answers; 200 is the content.
+        headers: Headers of every planted status.
         corrupt: File name → how many of the coming answers have a wrong first byte.
         holds: File name → answers with content wait for this.
         refusal: Status and ``X-Error-Code`` of every answer.
@@ -38,6 +39,7 @@ class Faults:
 
     drops: dict[str, list[int]] = field(default_factory=dict)
     statuses: dict[str, list[int]] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     corrupt: dict[str, int] = field(default_factory=dict)
     holds: dict[str, threading.Event] = field(default_factory=dict)
     refusal: tuple[int, str] | None = None
@@ -201,7 +203,7 @@ class _Answer(BaseHTTPRequestHandler):
         planted = self.hub.faults.statuses.get(name)
         status = planted.pop(0) if planted else 200
         if status != 200:
-            self._refuse(status, "")
+            self._send(status, b"{}", self.hub.faults.headers)
         return status != 200
 
     def _content(self, name: str, headers: dict[str, str]) -> None:
@@ -231,8 +233,9 @@ class _Answer(BaseHTTPRequestHandler):
         self._send(status, b"{}", {"X-Error-Code": code} if code else {})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], *, name: str = "") -> None:
-        self.send_response(status)
-        for key, value in headers.items():
+        # Without the server's own date: a test may plant another.
+        self.send_response_only(status)
+        for key, value in {"Date": self.date_time_string(), **headers}.items():
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
