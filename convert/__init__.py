@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sus_local.convert.estimates import Plan, PlannedOutput
+    from sus_local.convert.options import Options
     from sus_local.convert.pipeline import ConvertedOutput, Report, convert, plan
     from sus_local.convert.progress import Event, Planned, Progress, Resumed
     from sus_local.convert.types import FILE_TYPES, TENSOR_TYPES
@@ -19,6 +20,7 @@ __all__ = [
     "TENSOR_TYPES",
     "ConvertedOutput",
     "Event",
+    "Options",
     "Plan",
     "Planned",
     "PlannedOutput",
@@ -31,6 +33,7 @@ __all__ = [
 
 _HOMES = {
     "pipeline": ("ConvertedOutput", "Report", "convert", "plan"),
+    "options": ("Options",),
     "estimates": ("Plan", "PlannedOutput"),
     "progress": ("Event", "Planned", "Progress", "Resumed"),
     "types": ("FILE_TYPES", "TENSOR_TYPES"),

@@ -12,20 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sus_local.convert.estimates import Plan
 from sus_local.convert.manifest import describe
 from sus_local.convert.memory import peak_resident
+from sus_local.convert.options import Choices, Options
 from sus_local.convert.output import Output
-from sus_local.convert.prepare import Options, Prepared, prepare
+from sus_local.convert.prepare import Prepared, prepare
 from sus_local.convert.progress import Listener, Planned, Progress, Resumed
 from sus_local.convert.quantize import prepare as prepare_type
 from sus_local.convert.quantize import to_bytes
-from sus_local.convert.source import Shard, Waiting, open_source
+from sus_local.convert.source import Shard, Source, Waiting, open_source
 from sus_local.convert.stream import TensorTask, stream_tensors
 from sus_local.convert.verify import check_gates
 from sus_local.errors import ConvertError, DiskFullError, from_os_error
 from sus_local.models import write_manifest
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,58 +72,28 @@ class Report:
     peak_rss_bytes: int
 
 
-def plan(
-    source: str,
-    *,
-    types: Sequence[str],
-    output: Path | None = None,
-    revision: str | None = None,
-    imatrix: Path | None = None,
-    tensor_types: Sequence[str] = (),
-    pure: bool = False,
-    split_size: int | None = None,
-    threads: int = 0,
-) -> Plan:
+def plan(source: str, **choices: Unpack[Choices]) -> Plan:
     """What :func:`convert` with the same arguments would make and need. Nothing is written.
 
     Raises:
         SusLocalError: As :func:`convert`, as far as it can be known before weights are read.
     """
-    options = Options(tuple(types), output, imatrix, tuple(tensor_types), pure, split_size, threads)
-    with closing(open_source(source, revision=revision)) as opened:
+    options = Options(**choices)
+    with _opened(source, options) as opened:
         return prepare(opened, options).plan
 
 
-def convert(
-    source: str,
-    *,
-    types: Sequence[str],
-    output: Path | None = None,
-    revision: str | None = None,
-    imatrix: Path | None = None,
-    tensor_types: Sequence[str] = (),
-    pure: bool = False,
-    split_size: int | None = None,
-    threads: int = 0,
-    keep_source: bool = False,
-    progress: Listener | None = None,
-) -> Report:
+def convert(source: str, *, progress: Listener | None = None, **choices: Unpack[Choices]) -> Report:
     """Convert a checkpoint to GGUF, in one pass over its weights.
 
     A conversion that was stopped at any moment goes on where it was when it is called again.
 
     Args:
         source: A folder, or ``org/name`` on the hub.
-        types: Mixtures such as ``"Q4_K_M"``; all are made in the same pass.
-        output: A file (for one type) or a folder; the local store if None.
-        revision: Branch, tag or commit on the hub.
-        imatrix: An importance matrix of llama.cpp.
-        tensor_types: ``NAME=TYPE`` overrides, as for ``llama-quantize``.
-        pure: The mixture's base type for every tensor.
-        split_size: At most so many bytes of tensors a file.
-        threads: That quantize; as many as there are cores if 0.
-        keep_source: Leave fetched shards in the hub client's cache.
         progress: Told what happens.
+        **choices: ``types`` (needed), ``output``, ``revision``, ``imatrix``, ``tensor_types``,
+            ``pure``, ``split_size``, ``threads``, ``keep_source``: the attributes of
+            :class:`~sus_local.convert.Options`, which tells what each means.
 
     Raises:
         CheckpointError: The checkpoint cannot be converted.
@@ -127,11 +102,15 @@ def convert(
         StorageError: The file system said no.
     """
     started = time.monotonic()
-    options = Options(tuple(types), output, imatrix, tuple(tensor_types), pure, split_size, threads)
-    with closing(open_source(source, revision=revision, keep_source=keep_source)) as opened:
+    options = Options(**choices)
+    with _opened(source, options) as opened:
         finished = _convert(prepare(opened, options), progress or _ignore)
         seconds = time.monotonic() - started
         return Report(finished, opened.label, opened.revision, seconds, peak_resident())
+
+
+def _opened(source: str, options: Options) -> closing[Source]:
+    return closing(open_source(source, revision=options.revision, keep_source=options.keep_source))
 
 
 def _convert(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:

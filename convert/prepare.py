@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from sus_local.convert.fields import Value
 from sus_local.convert.imatrix import Imatrix, read_imatrix
 from sus_local.convert.manifest import versions
 from sus_local.convert.metadata import model_fields, model_name
+from sus_local.convert.options import Options
 from sus_local.convert.output import Output
 from sus_local.convert.quantize import Floats
 from sus_local.convert.source import Source
@@ -33,36 +33,6 @@ from sus_local.convert.vocab import Vocabulary, read_vocabulary
 from sus_local.convert.writer import Layout, lay_out
 from sus_local.errors import ConvertError, ImatrixError
 from sus_local.paths import models_dir
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the user asks for.
-
-    Attributes:
-        types: Mixtures, each once.
-        output: A file (for one type), a folder, or None for the local store.
-        imatrix: An importance matrix.
-        tensor_types: ``NAME=TYPE`` overrides.
-        pure: One type for all tensors.
-        split_size: Bytes of tensors a file; None for one file.
-        threads: That quantize.
-    """
-
-    types: tuple[str, ...]
-    output: Path | None = None
-    imatrix: Path | None = None
-    tensor_types: tuple[str, ...] = ()
-    pure: bool = False
-    split_size: int | None = None
-    threads: int = 0
-
-    def num_threads(self) -> int:
-        """The threads asked for, or as many as this process may use."""
-        if self.threads > 0:
-            return self.threads
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +106,8 @@ def prepare(source: Source, options: Options) -> Prepared:
 
 
 def _type_names(types: Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(file_type(name) for name in types))
+    wanted = [types] if isinstance(types, str) else types
+    names = list(dict.fromkeys(file_type(name) for name in wanted))
     if not names:
         raise ConvertError("no type is given", hint="give one with -q, for instance -q Q4_K_M")
     return names

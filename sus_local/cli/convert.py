@@ -72,9 +72,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option("--keep-source", is_flag=True, help="Keep what is fetched from the hub.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be made and needed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def convert(
-    source: str, *, dry_run: bool, as_json: bool, keep_source: bool, **options: Any
-) -> None:
+def convert(source: str, *, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Convert a checkpoint to GGUF, in one pass over its weights.
 
     SOURCE is a folder with config.json and *.safetensors, or org/name on the hub, which is read
@@ -95,7 +93,7 @@ def convert(
     from sus_local.cli.convert_progress import listener
 
     with listener(quiet=as_json) as tell:
-        report = converter.convert(source, keep_source=keep_source, progress=tell, **options)
+        report = converter.convert(source, progress=tell, **options)
     emit_json(report_object(report)) if as_json else _tell_report(report)
 
 

@@ -178,6 +178,8 @@ def test_dry_run_reads_headers_alone(server: HubServer, user: User) -> None:
     for name in SHARDS:
         assert server.fetched(name) == [(0, 1 << 16)]
     assert not user.out.exists()
+    kept = user.convert(NAME, "--dry-run", "--keep-source")
+    assert kept["peak_disk_bytes"] == outputs + sum(len(server.files[name]) for name in SHARDS)
 
 
 def test_kept_source_serves_the_next_conversion_offline(
