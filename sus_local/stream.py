@@ -67,6 +67,7 @@ class Answer:
         self._extend = extend
         self._finishes: list[Finish] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._in_character = False
         self._token_ids: list[int] = []
         self._ends: list[int] = []
         self._num_decoded = 0
@@ -76,11 +77,10 @@ class Answer:
 
     def on_token(self, token_id: int, logprob: TokenLogprob | None) -> bool:
         """Take a token; True where a stop text is complete."""
-        new = self._decoder.decode(self._token_bytes(token_id))
+        new = self._decode(self._token_bytes(token_id))
         self._num_decoded += len(new)
         self._token_ids.append(token_id)
-        in_character = bool(self._decoder.getstate()[0])
-        self._ends.append(self._num_decoded + in_character)
+        self._ends.append(self._num_decoded + self._in_character)
         if logprob is not None:
             self._logprobs.append(logprob)
         text = self._stop.feed(new)
@@ -118,6 +118,13 @@ class Answer:
     def on_error(self, error: SusLocalError) -> None:
         """Pass the error on."""
         self._feed.put(error)
+
+    def _decode(self, content: bytes) -> str:
+        if content.isascii() and not self._in_character:
+            return content.decode("ascii")
+        new = self._decoder.decode(content)
+        self._in_character = bool(self._decoder.getstate()[0])
+        return new
 
     def _tell(self, notices: tuple[str, ...]) -> None:
         if notices:
@@ -233,6 +240,8 @@ class Stream(Iterator[Piece]):
     def results(self) -> list[Result]:
         """All finished answers, in order; waits for them."""
         with self._lock:
+            if self._num_open:
+                self._channel.wait()  # to wake once, not at each token: that would slow the engine
             while self._num_open:
                 self._take()
             if self._error is not None:

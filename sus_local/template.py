@@ -224,6 +224,8 @@ class StopText:
         """The text that is certain to belong to the answer, now that ``text`` came."""
         if self.stopped or not text:
             return ""
+        if not (self._stop or self._held or self._line_start or "\n" in text):
+            return text
         pending = self._held + text
         match = self._match(pending)
         if match is not None:
@@ -263,7 +265,10 @@ class StopText:
 
 def _overlap(text: str, stop: str) -> int:
     """The length of the longest end of ``text`` that is a beginning of ``stop``, not the whole."""
-    for length in range(min(len(text), len(stop) - 1), 0, -1):
+    most = min(len(text), len(stop) - 1)
+    if text.find(stop[:1], len(text) - most) < 0:  # at nearly every token of every answer
+        return 0
+    for length in range(most, 0, -1):
         if text.endswith(stop[:length]):
             return length
     return 0

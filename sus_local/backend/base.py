@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sus_local.results import TokenLogprob
 from sus_local.sampling import SamplingParams
@@ -19,9 +19,8 @@ class DecodeAborted(Exception):  # noqa: N818 - a signal between engine and back
     """A decode ended early because :meth:`Backend.abort` was called; its batch has to be undone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Consecutive tokens of one sequence in a batch.
+class Slice(NamedTuple):
+    """Consecutive tokens of one sequence in a batch; a tuple, since one is made for each token.
 
     Attributes:
         sequence_id: The sequence in the KV cache.

@@ -6,31 +6,28 @@ A row is a token's index in the batch, over all slices.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sus_local.backend.base import Slice
 from sus_local.engine.sequence import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What a batch computes for one sequence.
 
     Attributes:
         sequence: The sequence.
         position: Its first token in this batch.
-        count: How many.
+        num_tokens: How many.
         row: The row of the last one.
+        samples: Whether this brings the sequence to its end, so that a token is to be sampled.
     """
 
     sequence: Sequence
     position: int
-    count: int
+    num_tokens: int
     row: int
-
-    @property
-    def samples(self) -> bool:
-        """Whether this brings the sequence to its end, so that a token is to be sampled."""
-        return self.position + self.count == len(self.sequence)
+    samples: bool
 
 
 @dataclass(slots=True)
@@ -53,8 +50,10 @@ class Batch:
         if sequence.slot is None:
             raise AssertionError(f"sequence {sequence.id} is scheduled without a slot")
         position = sequence.num_computed
+        end = position + count
+        samples = end == len(sequence.token_ids)
         self.num_tokens += count
-        entry = Entry(sequence, position, count, self.num_tokens - 1)
-        token_ids = sequence.token_ids[position : position + count]
-        self.slices.append(Slice(sequence.slot, position, token_ids, int(entry.samples)))
-        self.entries.append(entry)
+        self.slices.append(
+            Slice(sequence.slot, position, sequence.token_ids[position:end], samples)
+        )
+        self.entries.append(Entry(sequence, position, count, self.num_tokens - 1, samples))

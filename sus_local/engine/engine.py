@@ -147,7 +147,7 @@ class Engine:
         """Take what a decode computed, and sample where a sequence came to its end."""
         self.residency.settle()
         for entry in batch.entries:
-            self.residency.grow(entry.sequence, entry.count)
+            self.residency.grow(entry.sequence, entry.num_tokens)
         for entry in batch.entries:
             if entry.samples:
                 self._sample(entry)
@@ -210,9 +210,8 @@ class Engine:
             sequence.sampler = None
 
     def _drop_cancelled(self) -> None:
-        for sequence in [s for s in self.scheduler.waiting if s.cancelled]:
-            self._finish(sequence, "cancelled")
-        for sequence in [s for s in self.residency.running if s.cancelled]:
+        everyone = (*self.scheduler.waiting, *self.residency.running)
+        for sequence in [s for s in everyone if s.cancelled]:
             self._finish(sequence, "cancelled")
 
     def _undo(self, batch: Batch) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TypeVar
 
 from sus_local.engine.engine import Engine, as_told, check_fits
@@ -19,7 +19,7 @@ from sus_local.errors import EngineClosedError
 T = TypeVar("T")
 
 _GATHER_S = 0.002
-"""How long an idle engine waits for more requests after the first, so that they begin together."""
+"""How long after the first one more requests make an idle engine's first batch begin again."""
 
 
 class Ticket:
@@ -47,6 +47,7 @@ class EngineLoop:
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._closed = threading.Event()
         self._lock = threading.Lock()
+        self._gathers_until = 0.0
         self._thread = threading.Thread(target=self._run, name="sus-local-engine", daemon=True)
         self._thread.start()
 
@@ -65,6 +66,8 @@ class EngineLoop:
         check_fits(len(request.token_ids), self.engine.backend.info.n_ctx)
         ticket = Ticket(self, request)
         self._leave(lambda: self._take_in(ticket))
+        if time.perf_counter() < self._gathers_until:
+            self.interrupt()
         return ticket
 
     def call(self, function: Callable[[], T]) -> T:
@@ -112,30 +115,34 @@ class EngineLoop:
             ticket.sequence.cancelled = True
 
     def _run(self) -> None:
-        while self._empty_inbox(wait=self.engine.is_idle):
+        while self._empty_inbox():
             try:
                 self.engine.step()
             except Exception as error:
                 self._fail_all(error)
         self.engine.close()
 
-    def _empty_inbox(self, *, wait: bool) -> bool:
+    def _empty_inbox(self) -> bool:
         """Carry out what lies in the inbox; False if it says to stop.
 
         Requests that come together share their first batch: one that began alone would make the
-        others' prefill go in small chunks beside its answer.
+        others' prefill go in small chunks beside its answer. So an engine that was idle does not
+        wait for them, but begins again when they come within a moment.
         """
-        until: float | None = None
-        while True:
-            patience = None if until is None else max(0.0, until - time.monotonic())
-            try:
-                action = self._inbox.get(block=wait, timeout=patience)
-            except Empty:
-                return True
-            if action is None:
+        if self.engine.is_idle:
+            if not self._carry_out(self._inbox.get()):
                 return False
+            self._gathers_until = time.perf_counter() + _GATHER_S
+        while not self._inbox.empty():
+            if not self._carry_out(self._inbox.get()):
+                return False
+        return True
+
+    @staticmethod
+    def _carry_out(action: Callable[[], None] | None) -> bool:
+        if action is not None:
             action()
-            until = until or time.monotonic() + _GATHER_S
+        return action is not None
 
     def _fail_all(self, error: Exception) -> None:
         """A step failed in a way that nobody foresaw: tell everybody, begin again clean."""

@@ -65,12 +65,14 @@ class Scheduler:
 
     def schedule(self) -> list[tuple[Sequence, int]]:
         """The next batch: sequences, each with the number of its tokens to compute."""
-        self._admit()
+        if self.waiting:
+            self._admit()
         self._reserve()
-        decodes = [s for s in self.running if not s.in_prefill]
-        prefills = [s for s in self.running if s.in_prefill]
-        batch = [(sequence, 1) for sequence in decodes]
-        return batch + self._share(prefills, self._budget(len(decodes)))
+        batch = [(sequence, 1) for sequence in self.running if not sequence.in_prefill]
+        if len(batch) < len(self.running):
+            prefills = [sequence for sequence in self.running if sequence.in_prefill]
+            batch += self._share(prefills, self._budget(len(batch)))
+        return batch
 
     def measure(self, num_tokens: int, seconds: float) -> None:
         """Learn the speed of prefill from a batch that took ``seconds``."""
