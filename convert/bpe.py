@@ -1,7 +1,7 @@
 """Byte-level BPE tokenizers of ``tokenizer.json`` → the ``gpt2`` vocabulary of a GGUF file.
 
-llama.cpp knows the way that text is split before BPE by a name; here it is told from the patterns
-in the file. A pattern that is not in the table is refused, for the text would be split otherwise.
+Text is split before BPE in one of the ways of :mod:`sus_local.convert.pre_tokenizers`; any other is
+refused, for llama.cpp would split the text otherwise.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from sus_local.convert import sentencepiece_file as pieces
 from sus_local.convert.config import LlamaConfig
+from sus_local.convert.pre_tokenizers import NAMES, pre_tokenizer_name
 from sus_local.convert.source import Source
 from sus_local.convert.vocab import (
     Token,
@@ -23,20 +24,6 @@ from sus_local.convert.vocab import (
     special_ids,
 )
 from sus_local.errors import TokenizerError
-
-_LLAMA3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
-    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-
-# What the pre-tokenizer consists of, and llama.cpp's name for it.
-_NAMES: Mapping[tuple[str, ...], str] = {
-    (f"split {_LLAMA3}", "bytes"): "llama-bpe",
-    (f"split {_QWEN2}", "bytes"): "qwen2",
-    ("bytes split",): "gpt-2",
-    ("digits", "bytes split"): "smollm",
-}
 
 
 def read_bpe(
@@ -59,7 +46,7 @@ def read_bpe(
             f"tokenizer.json of the kind {kind} is not supported without tokenizer.model",
             hint="supported: sentencepiece tokenizer.model, byte-level BPE tokenizer.json",
         )
-    pre = _pre_tokenizer(tokenizer.get("pre_tokenizer"))
+    pre = _pre_tokenizer(tokenizer)
     tokens = _tokens(config, model["vocab"], tokenizer.get("added_tokens") or [])
     special = special_ids(tokens, settings, source.config, {})
     first, last = _template_ends(tokenizer.get("post_processor"))
@@ -114,30 +101,16 @@ def _merge(merge: object) -> str:
     raise TokenizerError(f"tokenizer.json has the merge {merge!r}, expected two texts")
 
 
-def _pre_tokenizer(settings: object) -> str:
-    parts = tuple(_describe(settings))
-    if parts not in _NAMES:
-        told = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+def _pre_tokenizer(tokenizer: Mapping[str, Any]) -> str:
+    name = pre_tokenizer_name(tokenizer)
+    if not name:
+        settings = json.dumps(tokenizer.get("pre_tokenizer"), sort_keys=True)
+        told = hashlib.sha256(settings.encode()).hexdigest()[:12]
         raise TokenizerError(
             f"the pre-tokenizer of tokenizer.json ({told}) is none that llama.cpp has a name for",
-            hint=f"known: {', '.join(_NAMES.values())}",
+            hint=f"known: {', '.join(sorted(NAMES.values()))}",
         )
-    return _NAMES[parts]
-
-
-def _describe(settings: object) -> list[str]:
-    if not isinstance(settings, dict):
-        return ["?"]
-    kind = settings.get("type")
-    if kind == "Sequence":
-        return [part for each in settings.get("pretokenizers") or [] for part in _describe(each)]
-    if kind == "ByteLevel" and not settings.get("add_prefix_space"):
-        return ["bytes split" if settings.get("use_regex", True) else "bytes"]
-    if kind == "Digits" and settings.get("individual_digits"):
-        return ["digits"]
-    if kind == "Split" and settings.get("behavior") == "Isolated" and not settings.get("invert"):
-        return [f"split {(settings.get('pattern') or {}).get('Regex')}"]
-    return [f"? {kind}"]
+    return name
 
 
 def _template_ends(settings: object) -> tuple[str | None, str | None]:

@@ -3,43 +3,67 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sus_local.convert import convert
-from sus_local.convert.bpe import _LLAMA3
+from sus_local.convert.bpe import library_encoder
 from sus_local.convert.config import parse_config
+from sus_local.convert.fields import Value
+from sus_local.convert.pre_tokenizers import LLAMA3, NAMES, pre_tokenizer_name
 from sus_local.convert.source import open_source
+from sus_local.convert.verify import check_tokenizer, vocabulary_of
 from sus_local.convert.vocab import read_vocabulary
 from sus_local.errors import TokenizerError
 
 from .checkpoints import write_checkpoint, write_json
 
-TEXT = "Hello hello world, how are you? I'm fine 12345 你好世界 def f(x): return x  # it\n\n" * 4
+TEXT = (
+    "Hello hello world, how ARE you? I'm fine, I'LL go 12345 ٣٤ 你好世界 カタカナ 한국어 "
+    "नमस्ते हिन्दी ไทย é def f(x): return x  # it\n\n\t3.14;\r\n"
+) * 4
+LETTERS = " \n\tabXYZ'sé'LL.,!?-_()#019٣你好ひカ한글हिไ🙂\u0301\u3000"
 
 
-def write_bpe_checkpoint(folder: Path, *, llama3: bool = True) -> Path:
+def pre_tokenizer(parts: Sequence[str]) -> dict[str, Any]:
+    """The JSON that consists of these parts."""
+    made: list[dict[str, Any]] = []
+    for part in parts:
+        kind, _, regex = part.partition(" ")
+        if kind == "split":
+            pattern = {"Regex": regex}
+            made.append(
+                {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+            )
+        elif kind == "digits":
+            made.append({"type": "Digits", "individual_digits": True})
+        elif kind == "bytes":
+            level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+            made.append({**level, "use_regex": bool(regex)})
+    return {"type": "Sequence", "pretokenizers": made} if len(made) > 1 else made[0]
+
+
+def write_bpe_checkpoint(folder: Path, *, name: str = "llama-bpe") -> Path:
     """A checkpoint with a trained ``tokenizer.json`` and no ``tokenizer.model``."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    if llama3:
-        split = pre_tokenizers.Split(Regex(_LLAMA3), "isolated")
-        level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, level])
-    else:
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    parts = next(parts for parts, known in NAMES.items() if known == name)
+    empty = json.loads(Tokenizer(models.BPE(ignore_merges="words" in parts)).to_str())
+    empty["pre_tokenizer"] = pre_tokenizer(parts)
+    tokenizer = Tokenizer.from_str(json.dumps(empty))
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=380,
+        vocab_size=480,
         special_tokens=["<|begin|>", "<|end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator([TEXT], trainer)
-    write_checkpoint(folder)
+    write_checkpoint(folder, vocab_size=480)
     (folder / "tokenizer.model").unlink()
     tokenizer.save(str(folder / "tokenizer.json"))
     write_json(folder / "tokenizer_config.json", {"bos_token": "<|begin|>", "eos_token": "<|end|>"})
@@ -52,13 +76,26 @@ def edit(folder: Path, **changes: Any) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(("llama3", "pre"), [(True, "llama-bpe"), (False, "gpt-2")])
-def test_llama_cpp_encodes_as_the_tokenizers_library(
-    tmp_path: Path, llama3: bool, pre: str
-) -> None:
+@pytest.mark.parametrize("name", NAMES.values())
+def test_llama_cpp_encodes_as_the_tokenizers_library(tmp_path: Path, name: str) -> None:
+    folder = write_bpe_checkpoint(tmp_path, name=name)
+    source = open_source(str(folder))
+    vocabulary = read_vocabulary(source, parse_config(source.config))
+    assert vocabulary.pre == name
+    fields: dict[str, Value] = {"general.architecture": "llama", **vocabulary.fields()}
+    check_tokenizer(source, vocabulary, fields)
+    encode, random_letters = library_encoder(source), random.Random(1)
+    with vocabulary_of(fields) as llama_encode:
+        for _ in range(300):
+            text = "".join(random_letters.choices(LETTERS, k=random_letters.randint(1, 30)))
+            assert llama_encode(text) == encode(text), text
+
+
+@pytest.mark.model
+def test_a_converted_file_names_its_pre_tokenizer(tmp_path: Path) -> None:
     from gguf import GGUFReader
 
-    folder = write_bpe_checkpoint(tmp_path / "in", llama3=llama3)
+    folder = write_bpe_checkpoint(tmp_path / "in")
     report = convert(str(folder), types=["Q8_0"], output=tmp_path / "out.gguf")
     reader = GGUFReader(report.outputs[0].path)
     fields = {
@@ -66,7 +103,17 @@ def test_llama_cpp_encodes_as_the_tokenizers_library(
         for key in ("model", "pre", "eos_token_id", "add_bos_token")
     }
     told = {key: field.contents() for key, field in fields.items() if field is not None}
-    assert told == {"model": "gpt2", "pre": pre, "eos_token_id": 1, "add_bos_token": False}
+    assert told == {"model": "gpt2", "pre": "llama-bpe", "eos_token_id": 1, "add_bos_token": False}
+
+
+def test_other_spellings_of_a_pre_tokenizer_are_known(tmp_path: Path) -> None:
+    spelled = pre_tokenizer((f"split {LLAMA3}", "bytes"))
+    split = spelled["pretokenizers"][0]
+    split["pattern"] = {"Regex": LLAMA3.replace(r"\r\n", "\r\n")}
+    split.update(behavior="Removed", invert=True)
+    assert pre_tokenizer_name({"pre_tokenizer": spelled, "model": {}}) == "dbrx"
+    split.update(behavior="Removed", invert=False)
+    assert pre_tokenizer_name({"pre_tokenizer": spelled, "model": {}}) == ""
 
 
 def test_a_template_of_the_post_processor_asks_for_bos(tmp_path: Path) -> None:
