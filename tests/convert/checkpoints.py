@@ -25,6 +25,18 @@ _SENTENCES = [
 ]
 
 
+_SETTINGS = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "max_position_embeddings": 512,
+    "rope_theta": 10000.0,
+    "rms_norm_eps": 1e-5,
+    "hidden_act": "silu",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
 def write_checkpoint(
     folder: Path,
     *,
@@ -46,8 +58,7 @@ def write_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     head_dim = head_dim or hidden // num_heads
     settings = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        **_SETTINGS,
         "hidden_size": hidden,
         "intermediate_size": ffn,
         "num_hidden_layers": num_layers,
@@ -55,14 +66,8 @@ def write_checkpoint(
         "num_key_value_heads": num_kv_heads,
         "head_dim": head_dim,
         "vocab_size": vocab_size,
-        "max_position_embeddings": 512,
-        "rope_theta": 10000.0,
-        "rms_norm_eps": 1e-5,
-        "hidden_act": "silu",
         "tie_word_embeddings": tied,
         "attention_bias": bias,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
         "torch_dtype": {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}[dtype],
         **(config or {}),
     }
