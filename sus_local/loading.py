@@ -86,13 +86,15 @@ def _planned(
         MemoryPlanError: The model does not fit; told before anything is loaded.
     """
     from sus_local.backend.options import num_outputs
-    from sus_local.offload.devices import find_devices
+    from sus_local.offload.devices import find_devices, tell_missing_gpu
     from sus_local.offload.gguf_facts import read_facts
     from sus_local.offload.plan import plan
 
+    devices = find_devices()
+    tell_missing_gpu(devices)
     decided = plan(
         read_facts(path),
-        find_devices(),
+        devices,
         n_ctx=knobs.n_ctx,
         kv_type=knobs.kv_type,
         n_gpu_layers=n_gpu_layers,

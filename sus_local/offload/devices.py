@@ -6,17 +6,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sus_local import paths
 from sus_local.backend import ggml_devices
 from sus_local.backend.ggml_devices import Device
 from sus_local.offload.machine import system_memory
 
-__all__ = ["Device", "MissingGpu", "find_devices", "missing_gpu", "reinstall_command"]
+__all__ = [
+    "Device",
+    "MissingGpu",
+    "find_devices",
+    "missing_gpu",
+    "reinstall_command",
+    "tell_missing_gpu",
+]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,27 @@ def missing_gpu(devices: Iterable[Device]) -> MissingGpu | None:
         if not any(device.backend in served for device in devices):
             return MissingGpu(name, backend, reinstall_command(backend))
     return None
+
+
+def tell_missing_gpu(devices: Iterable[Device]) -> None:
+    """Log a warning about a :func:`missing_gpu`, once for each llama.cpp on this machine.
+
+    Looking for one starts other programs, so that is done once too.
+    """
+    devices = tuple(devices)
+    if any(device.holds_layers for device in devices):
+        return
+    version = ggml_devices.llama_cpp_version()
+    checked = paths.cache_dir() / "gpu-checked"
+    with contextlib.suppress(OSError):
+        if checked.read_text("utf-8") == version:
+            return
+    missing = missing_gpu(devices)
+    if missing is not None:
+        logger.warning("%s", missing)
+    with contextlib.suppress(OSError):
+        checked.parent.mkdir(parents=True, exist_ok=True)
+        checked.write_text(version, "utf-8")
 
 
 def reinstall_command(backend: str, *, platform: str = sys.platform) -> str:

@@ -66,6 +66,28 @@ def test_a_gpu_that_the_build_lacks_comes_with_the_command(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("nvidia")
+def test_it_is_told_once_for_each_llama_cpp(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for version in ("0.3.1", "0.3.1", "0.3.2"):
+        monkeypatch.setattr(ggml_devices, "llama_cpp_version", lambda told=version: told)
+        devices.tell_missing_gpu([CUDA, CPU])
+        devices.tell_missing_gpu([CPU])
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert all(record.getMessage().startswith(NVIDIA[0]) for record in caplog.records)
+
+
+@pytest.mark.usefixtures("nvidia")
+def test_where_nothing_can_be_remembered_it_is_told_again(
+    isolated_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (isolated_home / "gpu-checked").mkdir()
+    for _ in range(2):
+        devices.tell_missing_gpu([CPU])
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.usefixtures("nvidia")
 def test_a_gpu_that_is_used_is_not_missing() -> None:
     assert devices.missing_gpu([CUDA, CPU]) is None
 

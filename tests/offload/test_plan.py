@@ -218,7 +218,9 @@ def test_loading_does_what_was_planned(
     from sus_local import loading
     from sus_local.backend.options import LoadOptions
 
+    told: list[Any] = []
     monkeypatch.setattr("sus_local.offload.devices.find_devices", lambda: [cpu(28)])
+    monkeypatch.setattr("sus_local.offload.devices.tell_missing_gpu", told.append)
     wide = make_model(n_embd=2048, n_ff=5632, n_head=16, n_head_kv=2)
     tiny = make_model("tiny")
 
@@ -230,3 +232,4 @@ def test_loading_does_what_was_planned(
     assert knobs(wide, n_ubatch=64) == (False, 64)
     assert knobs(wide, flash_attn=True) == (True, 512)
     assert knobs(tiny) == (None, 512)
+    assert told == [[cpu(28)]] * 4
