@@ -6,11 +6,8 @@ import errno
 import hashlib
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +18,29 @@ from sus_local import checksums, models
 from sus_local.convert import Event, Planned, Progress, Resumed, convert, plan
 from sus_local.convert.output import Output
 from sus_local.convert.readback import Readback
+from sus_local.convert.vocab import Vocabulary, read_vocabulary
 from sus_local.convert.writer import Place
 from sus_local.errors import (
     ConvertError,
     DiskFullError,
     ImatrixError,
     NonFiniteError,
-    OutputHeldError,
     PermissionDeniedError,
     SourceNotFoundError,
     StorageError,
+    TokenizerError,
     UnsupportedModelError,
     VerificationError,
 )
 
-from .checkpoints import random_tensors, tensor_shapes, write_checkpoint, write_weights
+from .checkpoints import (
+    encode,
+    leftovers,
+    random_tensors,
+    tensor_shapes,
+    write_checkpoint,
+    write_weights,
+)
 from .reference import read_tensors
 
 pytestmark = pytest.mark.model
@@ -44,10 +49,6 @@ pytestmark = pytest.mark.model
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_checkpoint(tmp_path / "tiny", num_shards=3, hidden=256, ffn=512, num_layers=4)
-
-
-def leftovers(path: Path) -> set[str]:
-    return {each.name for each in path.iterdir()} if path.is_dir() else set()
 
 
 def test_several_types_come_out_of_one_pass_equal_to_single_ones(
@@ -189,118 +190,43 @@ def test_other_weights_are_converted_anew(folder: Path, tmp_path: Path) -> None:
     assert first.sha256 != second.sha256
 
 
-class StoppedError(Exception):
-    """Ends a conversion from within."""
-
-
-def stop_after(tensors: int) -> Any:
-    def tell(event: Event) -> None:
-        if isinstance(event, Progress) and event.phase == "convert" and event.tensors >= tensors:
-            raise StoppedError
-
-    return tell
-
-
-def test_goes_on_after_a_stop_and_ends_with_the_same_hash(folder: Path, tmp_path: Path) -> None:
-    whole = convert(str(folder), types=["Q4_K_M"], output=tmp_path / "whole.gguf").outputs[0]
-    target = tmp_path / "part" / "part.gguf"
-    for tensors in (1, 5, 9):
-        with pytest.raises(StoppedError):
-            convert(str(folder), types=["Q4_K_M"], output=target, progress=stop_after(tensors))
-        assert leftovers(target.parent) == {"part.gguf.partial", "part.gguf.journal"}
-    events: list[Event] = []
-    made = convert(str(folder), types=["Q4_K_M"], output=target, progress=events.append).outputs[0]
-    assert made.sha256 == whole.sha256
-    resumed = next(event for event in events if isinstance(event, Resumed))
-    assert resumed.tensors >= 15
-    assert leftovers(target.parent) == {"part.gguf", "part.gguf.json"}
-
-
-def test_a_damaged_partial_file_is_noticed_and_made_again(folder: Path, tmp_path: Path) -> None:
-    whole = convert(str(folder), types=["Q8_0"], output=tmp_path / "whole.gguf").outputs[0]
-    target = tmp_path / "part.gguf"
-    with pytest.raises(StoppedError):
-        convert(str(folder), types=["Q8_0"], output=target, progress=stop_after(8))
-    partial = tmp_path / "part.gguf.partial"
-    content = bytearray(partial.read_bytes())
-    content[len(content) // 4 :: 997] = bytes(len(content[len(content) // 4 :: 997]))
-    partial.write_bytes(content)
-    journal = tmp_path / "part.gguf.journal"
-    journal.write_text(journal.read_text() + '{"tensor": "blk.3.ffn_up.wei', encoding="utf-8")
-    made = convert(str(folder), types=["Q8_0"], output=target).outputs[0]
-    assert made.sha256 == whole.sha256
-
-
-def test_a_partial_file_of_another_conversion_leaves_no_trace(tmp_path: Path) -> None:
-    # Vectors of 36 floats are followed by padding.
-    folder = write_checkpoint(tmp_path / "in", hidden=36, head_dim=10)
-    whole = convert(str(folder), types=["Q8_0"], output=tmp_path / "whole.gguf").outputs[0]
-    (tmp_path / "a.gguf.partial").write_bytes(b"\xff" * (whole.bytes + 100))
-    made = convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf").outputs[0]
-    assert made.sha256 == whole.sha256
-
-
-COMMAND = (sys.executable, "-m", "sus_local", "convert")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of POSIX")
-def test_killed_at_random_moments_it_ends_with_the_same_hash(tmp_path: Path) -> None:
-    folder = write_checkpoint(
-        tmp_path / "in", num_shards=4, hidden=512, ffn=1024, num_layers=8, num_heads=8
-    )
-    types = ["-q", "Q4_K_M", "-q", "Q6_K"]
-    whole = convert(str(folder), types=["Q4_K_M", "Q6_K"], output=tmp_path / "whole")
-    target = tmp_path / "killed"
-    command = [*COMMAND, str(folder), *types, "-o", str(target), "--threads", "1"]
-    moments, kills = random.Random(5), 0
-    for _ in range(8):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=moments.uniform(0.3, 1.6))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert kills > 0
-    for expected in whole.outputs:
-        found = (target / expected.path.name.replace("whole", "in")).read_bytes()
-        assert hashlib.sha256(found).hexdigest() == expected.sha256
-    assert {name.rpartition(".")[2] for name in leftovers(target)} == {"gguf", "json"}
-
-
-def test_the_second_conversion_to_one_output_is_told_who_holds_it(
-    folder: Path, tmp_path: Path
-) -> None:
-    told: list[OutputHeldError] = []
-
-    def second(event: Event) -> None:
-        if isinstance(event, Progress) and not told:
-            with pytest.raises(OutputHeldError) as caught:
-                convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf")
-            told.append(caught.value)
-
-    convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf", progress=second)
-    assert told[0].pid == os.getpid()
-    assert f"process {os.getpid()}" in told[0].message
-
-
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_stop_it_and_leave_nothing(
-    tmp_path: Path, value: float
+    tmp_path: Path, value: float, dtype: str
 ) -> None:
-    folder = write_checkpoint(tmp_path / "in", dtype="F32", num_heads=4)
+    folder = write_checkpoint(tmp_path / "in", dtype=dtype, num_heads=4)
     shapes = tensor_shapes(num_layers=2, hidden=64, ffn=128, rows_q=64, rows_kv=32, vocab_size=384)
-    tensors = random_tensors(shapes, dtype="F32")
+    tensors = random_tensors(shapes, dtype=dtype)
     name = "model.layers.1.self_attn.q_proj.weight"
-    values = np.frombuffer(tensors[name][2], np.float32).copy().reshape(64, 64)
+    values = np.ones((64, 64), np.float32)
     values[17, 3] = value
-    write_weights(folder, {**tensors, name: ("F32", (64, 64), values.tobytes())})
+    write_weights(folder, {**tensors, name: (dtype, (64, 64), encode(values, dtype))})
     with pytest.raises(NonFiniteError, match=rf"{name} is .* at row 17, column 3") as caught:
         convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
     assert caught.value.index == (17, 3)
     assert leftovers(tmp_path / "out") == set()
+
+
+def test_a_chat_template_that_renders_otherwise_stops_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sus_local.convert.verify.render", lambda messages: "### Human: hi\n")
+    with pytest.raises(VerificationError, match="chat template"):
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_that_encodes_otherwise_stops_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misread(*args: Any) -> Vocabulary:
+        return replace(read_vocabulary(*args), add_space_prefix=True)
+
+    monkeypatch.setattr("sus_local.convert.prepare.read_vocabulary", misread)
+    with pytest.raises(TokenizerError, match=r"llama\.cpp would encode"):
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_is_told_and_the_work_stays(

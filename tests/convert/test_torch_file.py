@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sus_local.convert import convert
 from sus_local.convert.source import open_source
 from sus_local.errors import ConvertError, ShardError, TensorError
 
@@ -158,3 +159,16 @@ def test_the_old_format_cannot_be_mapped_and_is_refused(folder: Path) -> None:
     save(path, {"a": torch.zeros(10)}, _use_new_zipfile_serialization=False)
     with pytest.raises(ShardError, match="is damaged"):
         open_source(str(folder))
+
+
+@needs_torch
+@pytest.mark.model
+def test_a_torch_checkpoint_becomes_what_its_safetensors_become(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    folder = write_checkpoint(tmp_path / "in", dtype="F16")
+    whole = convert(str(folder), types=["Q4_K_M"], output=tmp_path / "a.gguf").outputs[0]
+    save(folder / "pytorch_model.bin", load_file(folder / "model.safetensors"))
+    (folder / "model.safetensors").unlink()
+    made = convert(str(folder), types=["Q4_K_M"], output=tmp_path / "b.gguf").outputs[0]
+    assert made.sha256 == whole.sha256
