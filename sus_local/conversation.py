@@ -3,7 +3,9 @@
 Each turn keeps the token ids of its prompt and of its answer as they were, so the history is never
 encoded again and its KV is found to the end. When the context is full, whole oldest turns leave,
 several at a time, never the system text; what stays is moved (``"shift"``, nothing is computed
-again) or computed anew (``"rebuild"``, exact).
+again) or computed anew (``"rebuild"``, exact). A message whose answer was cancelled before it began
+stays a turn, to be answered by ``regenerate``; the model does not see it, and what is sent next
+follows the turn before it.
 
 >>> from sus_local.backend.fake import Fake
 >>> from sus_local.llm import LLM
@@ -83,9 +85,9 @@ class Conversation:
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """The active branch, the first turn first."""
+        """The active branch, the first turn first; the last one may be unanswered."""
         self._settle()
-        return self._branch(self._active)
+        return self._path(self._active)
 
     @property
     def tree(self) -> tuple[Turn, ...]:
@@ -95,9 +97,10 @@ class Conversation:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The active branch as messages."""
+        """The active branch as messages, as the model sees them."""
+        self._settle()
         found = [{"role": "system", "content": self.system}] if self.system is not None else []
-        for turn in self.turns:
+        for turn in self._branch(self._active):
             found.append({"role": "user", "content": turn.user})
             found.append({"role": "assistant", "content": turn.text})
         return found
@@ -105,7 +108,8 @@ class Conversation:
     @property
     def context(self) -> ContextState:
         """How full the context is with the active branch."""
-        turns = self.turns
+        self._settle()
+        turns = self._branch(self._active)
         dropped = turns[-1].num_dropped_turns if turns else 0
         return ContextState(len(self._history(turns, dropped)), self._llm.n_ctx, dropped)
 
@@ -117,7 +121,8 @@ class Conversation:
         """
         with self._lock:
             self._settle()
-            return self._start(self._active, text, sampling)
+            branch = self._branch(self._active)
+            return self._start(branch[-1].id if branch else None, text, sampling)
 
     def ask(self, text: str, *, sampling: SamplingParams | None = None) -> Result:
         """Say something, and wait for the whole answer."""
@@ -261,6 +266,10 @@ class Conversation:
         return self._turns[turn_id]
 
     def _branch(self, leaf: int | None) -> tuple[Turn, ...]:
+        """The turns up to ``leaf`` that the model sees."""
+        return tuple(turn for turn in self._path(leaf) if not turn.unanswered)
+
+    def _path(self, leaf: int | None) -> tuple[Turn, ...]:
         found = []
         while leaf is not None:
             found.append(self._turns[leaf])

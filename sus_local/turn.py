@@ -35,6 +35,11 @@ class Turn:
     usage: Usage = field(default_factory=Usage)
     timings: Timings = field(default_factory=Timings)
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether it was cancelled before the answer began: the model never sees it again."""
+        return self.finish_reason == "cancelled" and not self.token_ids
+
 
 @dataclass(frozen=True, slots=True)
 class ContextState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -130,6 +131,72 @@ def test_a_closed_stream_keeps_what_came() -> None:
         turn = chat.turns[0]
         assert turn.finish_reason == "cancelled"
         assert 0 < len(turn.text) < 2000
+
+
+def cancel_in_prefill(llm: LLM, chat: Conversation, text: str) -> Result:
+    """Send a message and close the stream while its second batch of 32 tokens is computed."""
+    fake, length = fake_of(llm), llm._loop.engine.residency
+    before = sum(len(sequence.token_ids) for sequence in length.idle)
+    decode, begun = fake.decode, threading.Event()
+
+    def stall(slices: Any) -> None:
+        if slices[0].position >= before + 32:
+            fake._delay_s = 20.0
+            begun.set()
+        decode(slices)
+
+    fake.decode = stall  # type: ignore[method-assign]
+    stream = chat.send(text, sampling=SHORT)
+    assert begun.wait(20)
+    stream.close()
+    fake.decode, fake._delay_s = decode, 0.0  # type: ignore[method-assign]
+    return stream.result
+
+
+@pytest.mark.parametrize("before", [[], ["one"]], ids=["first", "second"])
+def test_a_message_cancelled_before_its_answer_is_as_if_never_said(before: list[str]) -> None:
+    with model() as llm, model() as untroubled:
+        chat, calm = llm.conversation(system="Be brief."), untroubled.conversation("Be brief.")
+        for text in before:
+            assert chat.ask(text).text == calm.ask(text).text
+        messages, state = chat.messages, chat.context
+        assert cancel_in_prefill(llm, chat, "x" * 100).token_ids == ()
+        assert (chat.messages, chat.context) == (messages, state)
+
+        assert chat.turns[-1].unanswered
+        result, expected = chat.ask("three"), calm.ask("three")
+        assert result.usage.prompt_tokens == expected.usage.prompt_tokens
+        assert users(chat) == [*before, "three"]
+        assert "x" * 100 in [turn.user for turn in chat.tree]
+        reloaded = llm.conversation(system="Be brief.", turns=chat.tree)
+        assert reloaded.messages == chat.messages == calm.messages
+
+
+def test_a_message_cancelled_before_its_answer_can_be_answered_yet() -> None:
+    """What was prefilled of it is not computed again."""
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        cancelled = cancel_in_prefill(llm, chat, "x" * 100)
+        result = chat.regenerate().result
+        assert result.text == "Hello!"
+        assert result.usage.cached_tokens >= cancelled.usage.cached_tokens + 32
+        assert users(chat) == ["one", "x" * 100]
+        assert chat.undo() is not None
+        assert users(chat) == ["one"]
+
+
+def test_an_unanswered_turn_in_the_middle_of_a_saved_branch_is_passed_over() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        lost = Turn(2, 1, "lost", (5, 6), (), "", finish_reason="cancelled")
+        resumed = llm.conversation(turns=[*chat.tree, lost])
+        again = replace(resumed.tree[0], id=3, parent=2, user="two")
+        later = llm.conversation(turns=[*resumed.tree, again])
+        assert users(later) == ["one", "lost", "two"]
+        assert [m["content"] for m in later.messages] == ["one", "Hello!", "two", "Hello!"]
+        assert later.ask("three").usage.prompt_tokens == len(llm.encode(later.messages[:-1]))
 
 
 def test_a_refused_message_leaves_no_turn() -> None:
