@@ -26,7 +26,7 @@ from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import RamTier
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
-from sus_local.stream import Answer, AsyncFeed, Channel, Feed, Stream
+from sus_local.stream import Answer, AsyncFeed, Channel, Feed, Scores, Stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,8 +204,13 @@ class LLM:
         """
         import numpy as np
 
-        ids = self._check_ids(token_ids)
-        return np.array(self._loop.call(lambda: self._loop.engine.score(ids)), dtype=np.float64)
+        ids = tuple(self._check_ids(token_ids))
+        scores = Scores()
+        if len(ids) != 1:
+            greedy = SamplingParams(temperature=0)
+            ticket = self._loop.submit(Request(ids, greedy, scores, self.root, scored=True))
+            scores.wait(ticket)
+        return np.array(scores.logprobs, dtype=np.float64)
 
     def embed(self, text: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The embedding of a text, a vector of length 1.
@@ -215,9 +220,8 @@ class LLM:
         """
         import numpy as np
 
-        token_ids = self.tokenize(text)
-        vector = self._loop.call(lambda: self._loop.engine.backend.embed(token_ids))
-        return np.array(vector, dtype=np.float64)
+        self._loop.check_open()
+        return np.array(self._backend.embed(self.tokenize(text)), dtype=np.float64)
 
     def conversation(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sus_local.engine.loop import Ticket
 from sus_local.engine.sequence import Finish
-from sus_local.errors import SusLocalError
+from sus_local.errors import EngineClosedError, SusLocalError
 from sus_local.results import Piece, Result, Timings, TokenLogprob
 from sus_local.template import StopText
 
@@ -135,6 +135,51 @@ class Answer:
         if not self._stop.stopped:
             return len(self._token_ids)
         return sum(1 for end in self._ends if end <= length)
+
+
+class Scores:
+    """The sink of a text that is scored.
+
+    Attributes:
+        logprobs: One for each token after the first, as far as they came.
+    """
+
+    def __init__(self) -> None:
+        self.logprobs: list[float] = []
+        self._done = threading.Event()
+        self._error: SusLocalError | None = None
+
+    def on_token(self, token_id: int, logprob: TokenLogprob | None) -> bool:
+        """Take the log-probability of a token."""
+        if logprob is not None:
+            self.logprobs.append(logprob.logprob)
+        return False
+
+    def on_finish(self, finish: Finish) -> None:
+        """All are there, unless the model was closed."""
+        if finish.finish_reason == "cancelled":
+            self._error = EngineClosedError("the model was closed", hint="load it again")
+        self._done.set()
+
+    def on_error(self, error: SusLocalError) -> None:
+        """There will be no more."""
+        self._error = error
+        self._done.set()
+
+    def wait(self, ticket: Ticket) -> None:
+        """Wait until all are there; an interrupt of the waiting ends the scoring.
+
+        Raises:
+            SusLocalError: They will not come.
+        """
+        try:
+            while not self._done.wait(_INTERRUPTIBLE_S):
+                pass
+        except BaseException:
+            ticket.cancel()
+            raise
+        if self._error is not None:
+            raise self._error
 
 
 def _joined(timings: list[Timings]) -> Timings:

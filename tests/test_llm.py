@@ -236,6 +236,16 @@ def test_scoring_beside_an_answer_changes_neither() -> None:
         assert stream.result.text == "x" * 200
 
 
+def test_an_embedding_does_not_wait_for_a_running_batch() -> None:
+    with model("Hello!") as llm:
+        gate = Gate(llm)
+        stream = llm.stream(HI)
+        assert gate.begun.wait(WAIT_S)
+        assert llm.embed("text").shape == (2,)
+        gate.open()
+        assert stream.result.text == "Hello!"
+
+
 def test_closing_ends_a_score() -> None:
     with model(delay_s=0.02) as llm:
         gate, errors = Gate(llm), []
@@ -364,6 +374,7 @@ def test_closing_answers_every_waiter() -> None:
         lambda llm: llm.generate(HI),
         lambda llm: llm.generate("text"),
         lambda llm: llm.score([3, 4]),
+        lambda llm: llm.embed("text"),
         lambda llm: llm.conversation().ask("hi"),
     ],
 )

@@ -16,7 +16,7 @@ from sus_local.backend.fake import Fake
 from sus_local.engine.sequence import Finish
 from sus_local.errors import BackendError, SusLocalError
 from sus_local.results import Piece, Timings, Usage
-from sus_local.stream import Answer, Channel
+from sus_local.stream import Answer, Channel, Scores
 from sus_local.template import StopText
 
 HI = [{"role": "user", "content": "hi"}]
@@ -263,3 +263,24 @@ def test_several_answers_come_apart_by_index() -> None:
             texts[piece.index] += piece.text
         assert texts == dict.fromkeys(range(3), "Hello!")
         assert [result.text for result in stream.results] == ["Hello!"] * 3
+
+
+# Scores
+
+
+def test_an_interrupt_of_the_waiting_ends_the_scoring() -> None:
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
+    class Cancellable:
+        cancelled = False
+
+        def cancel(self) -> None:
+            self.cancelled = True
+
+    scores, ticket = Scores(), Cancellable()
+    scores._done = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        scores.wait(ticket)  # type: ignore[arg-type]
+    assert ticket.cancelled

@@ -2,7 +2,8 @@
 
 Two classes speak this protocol: :class:`sus_local.backend.llama_cpp.LlamaCpp` and the faithful
 :class:`sus_local.backend.fake.Fake`. Token ids only; text exists at the two doors ``tokenize`` and
-``token_bytes``. All methods but :meth:`Backend.abort` and the text doors belong to one thread.
+``token_bytes``. All methods but :meth:`Backend.abort`, :meth:`Backend.embed` and the text doors
+belong to one thread.
 """
 
 from __future__ import annotations
@@ -129,10 +130,11 @@ class Backend(Protocol):
         ...
 
     def embed(self, token_ids: Sequence[int]) -> list[float]:
-        """The embedding of a text, of length 1.
+        """The embedding of a text, of length 1; from any thread, beside what is decoded.
 
         Raises:
             RequestError: The model was not made for embeddings.
+            EngineClosedError: It was closed, perhaps meanwhile.
         """
         ...
 

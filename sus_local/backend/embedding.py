@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp as c
 
-from sus_local.errors import BackendError, ContextOverflowError, ModelLoadError, RequestError
+from sus_local.backend.abort_flag import AbortFlag
+from sus_local.errors import (
+    BackendError,
+    ContextOverflowError,
+    EngineClosedError,
+    ModelLoadError,
+    RequestError,
+)
 
 _MAX_TOKENS = 2048
 
@@ -31,6 +38,8 @@ class EmbeddingContext:
         params.n_seq_max = 1
         params.n_threads = params.n_threads_batch = n_threads
         params.embeddings = True
+        self._abort_flag = AbortFlag()
+        self._abort_flag.install(params)
         self.n_ctx = int(params.n_ctx)
         self._width = int(c.llama_model_n_embd(model))
         self._context = c.llama_init_from_model(model, params)
@@ -60,12 +69,18 @@ class EmbeddingContext:
         c.llama_memory_clear(c.llama_get_memory(self._context), True)
         tokens = (c.llama_token * count)(*token_ids)
         status = c.llama_decode(self._context, c.llama_batch_get_one(tokens, count))
+        if status == 2:
+            raise EngineClosedError("the model was closed", hint="load it again")
         pointer = c.llama_get_embeddings_seq(self._context, 0) if status == 0 else None
         if not pointer:
             raise BackendError(f"llama.cpp made no embedding: status {status}", status=status)
         vector = np.ctypeslib.as_array(pointer, shape=(self._width,)).astype(np.float64)
         length = float(np.linalg.norm(vector)) or 1.0
         return [float(value) for value in vector / length]
+
+    def abort(self) -> None:
+        """End what is computed, from any thread; nothing is from now on."""
+        self._abort_flag.set()
 
     def close(self) -> None:
         """Free it."""

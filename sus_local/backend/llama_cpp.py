@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from llama_cpp import llama_cpp as c
 
+from sus_local.backend.abort_flag import AbortFlag
 from sus_local.backend.base import DecodeAborted, ModelInfo, Slice
 from sus_local.backend.batch_arrays import BatchArrays
 from sus_local.backend.embedding import EmbeddingContext
@@ -63,10 +63,12 @@ class LlamaCpp:
         self._model: Any = None
         self._context: Any = None
         self._embedding: EmbeddingContext | None = None
+        self._embedding_lock = threading.Lock()
+        self._closed = False
         with log.collecting() as lines:
             self._model = _load_model(path, options, lines)
             self._vocab = c.llama_model_get_vocab(self._model)
-            self._abort_flag = ctypes.create_string_buffer(2)
+            self._abort_flag = AbortFlag()
             self._context = _open_context(self._model, options, self._abort_flag, lines)
         self._memory = c.llama_get_memory(self._context)
         self._info = _model_info(path, options, self._model, self._context)
@@ -113,11 +115,11 @@ class LlamaCpp:
 
     def abort(self) -> None:
         """End the decode that runs now or next."""
-        self._abort_flag[0] = b"\x01"
+        self._abort_flag.set()
 
     def clear_abort(self) -> None:
         """Let decodes run again."""
-        self._abort_flag[0] = b"\x00"
+        self._abort_flag.clear()
 
     def sampler(
         self, params: SamplingParams, *, seed: int, past_token_ids: Sequence[int]
@@ -146,11 +148,14 @@ class LlamaCpp:
         return TokenLogprob(token_id, float(logits[token_id]) - total, best)
 
     def embed(self, token_ids: Sequence[int]) -> list[float]:
-        """A pooled embedding; the context for it is made at the first one."""
-        if self._embedding is None:
-            threads = int(c.llama_n_threads_batch(self._context))
-            self._embedding = EmbeddingContext(self._model, n_threads=threads)
-        return self._embedding.embed(token_ids)
+        """A pooled embedding; the context for it, a second one, is made at the first one."""
+        with self._embedding_lock:
+            if self._closed:
+                raise EngineClosedError("the model was closed", hint="load it again")
+            if self._embedding is None:
+                threads = int(c.llama_n_threads_batch(self._context))
+                self._embedding = EmbeddingContext(self._model, n_threads=threads)
+            return self._embedding.embed(token_ids)
 
     def copy(self, source: int, target: int, start: int, end: int) -> None:
         """Share cells."""
@@ -181,9 +186,14 @@ class LlamaCpp:
 
     def close(self) -> None:
         """Free the contexts and the model."""
-        if self._embedding is not None:
-            self._embedding.close()
-            self._embedding = None
+        self._closed = True
+        embedding = self._embedding
+        if embedding is not None:
+            embedding.abort()
+        with self._embedding_lock:
+            if self._embedding is not None:
+                self._embedding.close()
+                self._embedding = None
         if self._context is not None:
             c.llama_free(self._context)
             self._context = None
@@ -265,7 +275,7 @@ def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
 
 
 def _open_context(
-    model: Any, options: LoadOptions, abort_flag: ctypes.Array[ctypes.c_char], lines: deque[str]
+    model: Any, options: LoadOptions, abort_flag: AbortFlag, lines: deque[str]
 ) -> Any:
     params = c.llama_context_default_params()
     trained = int(c.llama_model_n_ctx_train(model))
@@ -284,10 +294,7 @@ def _open_context(
     params.rope_freq_scale = options.rope_freq_scale
     params.kv_unified = True
     params.no_perf = True
-    # strlen of a text of one byte is the flag's value: a callback in C, since one in Python would
-    # take the interpreter's lock for every node of the graph.
-    params.abort_callback = ctypes.cast(_c_library().strlen, c.ggml_abort_callback)
-    params.abort_callback_data = ctypes.cast(abort_flag, ctypes.c_void_p)
+    abort_flag.install(params)
     context = c.llama_init_from_model(model, params)
     if not context:
         c.llama_model_free(model)
@@ -298,10 +305,6 @@ def _open_context(
             log=list(lines),
         )
     return context
-
-
-def _c_library() -> ctypes.CDLL:
-    return ctypes.CDLL("msvcrt") if sys.platform == "win32" else ctypes.CDLL(None)
 
 
 def _metadata(model: Any) -> dict[str, str]:

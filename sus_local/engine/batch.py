@@ -52,8 +52,8 @@ class Batch:
         position = sequence.num_computed
         end = position + count
         samples = end == len(sequence.token_ids)
+        outputs = count if sequence.request.scored else int(samples)
+        token_ids = sequence.token_ids[position:end]
         self.num_tokens += count
-        self.slices.append(
-            Slice(sequence.slot, position, sequence.token_ids[position:end], samples)
-        )
+        self.slices.append(Slice(sequence.slot, position, token_ids, outputs))
         self.entries.append(Entry(sequence, position, count, self.num_tokens - 1, samples))

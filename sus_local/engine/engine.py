@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence as Tokens
 
-from sus_local.backend.base import Backend, DecodeAborted, Slice
+from sus_local.backend.base import Backend, DecodeAborted
 from sus_local.engine.batch import Batch, Entry
 from sus_local.engine.residency import Residency
 from sus_local.engine.scheduler import Scheduler
 from sus_local.engine.sequence import Finish, Request, Sequence
-from sus_local.errors import (
-    BackendError,
-    ContextOverflowError,
-    EngineClosedError,
-    SusLocalError,
-)
+from sus_local.errors import BackendError, ContextOverflowError, SusLocalError
 from sus_local.kv.store import BlockStore
 from sus_local.results import FinishReason, TokenLogprob
 
 _CHECKPOINT_TOKENS = 64
 """Saved while an answer is being written, so that a killed process loses no more than these."""
-
-_SCORE_ROWS = 32
-"""Rows of logits that exist at once while a text is scored."""
 
 
 class Engine:
@@ -63,9 +54,11 @@ class Engine:
             QueueFullError: Too many wait.
             GrammarError: The grammar or schema cannot be compiled.
         """
-        check_fits(len(request.token_ids), self.backend.info.n_ctx)
+        check_fits(len(request.token_ids) - request.scored, self.backend.info.n_ctx)
         sequence = Sequence(request)
         self.scheduler.add(sequence)
+        if request.scored:
+            return sequence
         try:
             sequence.sampler = self.backend.sampler(
                 request.sampling, seed=request.seed, past_token_ids=request.token_ids
@@ -102,25 +95,6 @@ class Engine:
         self._stopping = True
         self.backend.abort()
 
-    def score(self, token_ids: Tokens[int]) -> list[float]:
-        """The log-probability of each token after those before it, from the second on."""
-        num_computed, num_rows = len(token_ids) - 1, min(_SCORE_ROWS, self.backend.info.n_batch)
-        check_fits(num_computed or 1, self.backend.info.n_ctx)
-        while not self.residency.make_room(num_computed) and self.scheduler.running:
-            self.scheduler.preempt()
-        spare, found = self.residency.spare_slot, []
-        try:
-            for start in range(0, num_computed, num_rows):
-                run = token_ids[start : min(start + num_rows, num_computed)]
-                self._decode_fully(Slice(spare, start, run, len(run)))
-                found += [
-                    self.backend.logprob(row, token_ids[start + row + 1]).logprob
-                    for row in range(len(run))
-                ]
-        finally:
-            self.backend.remove(spare, 0)
-        return found
-
     def fail_all(self, error: SusLocalError) -> None:
         """Tell every request that there will be no answer, and empty the context."""
         sequences = [*self.residency.running, *self.scheduler.waiting]
@@ -149,8 +123,26 @@ class Engine:
         for entry in batch.entries:
             self.residency.grow(entry.sequence, entry.num_tokens)
         for entry in batch.entries:
-            if entry.samples:
+            if entry.sequence.request.scored:
+                self._score(entry)
+            elif entry.samples:
                 self._sample(entry)
+
+    def _score(self, entry: Entry) -> None:
+        """Hand over the tokens that follow those of a batch; not again those from before a park."""
+        sequence = entry.sequence
+        first = entry.row + 1 - entry.num_tokens - entry.position
+        try:
+            for position in range(sequence.num_scored, entry.position + entry.num_tokens):
+                token_id = sequence.request.token_ids[position + 1]
+                logprob = self.backend.logprob(first + position, token_id)
+                sequence.request.sink.on_token(token_id, logprob)
+                sequence.num_scored += 1
+        except Exception as error:
+            self._refuse(sequence, error)
+            return
+        if entry.samples:
+            self._finish(sequence, "stop")
 
     def _sample(self, entry: Entry) -> None:
         sequence = entry.sequence
@@ -224,17 +216,6 @@ class Engine:
     def _fail(self, batch: Batch, error: BackendError) -> None:
         for entry in batch.entries:
             self._refuse(entry.sequence, error)
-
-    def _decode_fully(self, piece: Slice) -> None:
-        """Decode for a caller that has no cancelling of its own."""
-        while True:
-            self.backend.clear_abort()
-            if self._stopping:
-                raise EngineClosedError("the model was closed", hint="load it again")
-            try:
-                return self.backend.decode([piece])
-            except DecodeAborted:
-                self.backend.remove(piece.sequence_id, piece.position)
 
 
 def as_told(error: Exception) -> SusLocalError:

@@ -63,7 +63,7 @@ class EngineLoop:
             EngineClosedError: The engine was closed.
             ContextOverflowError: The prompt cannot fit.
         """
-        check_fits(len(request.token_ids), self.engine.backend.info.n_ctx)
+        check_fits(len(request.token_ids) - request.scored, self.engine.backend.info.n_ctx)
         ticket = Ticket(self, request)
         self._leave(lambda: self._take_in(ticket))
         if time.perf_counter() < self._gathers_until:
@@ -83,6 +83,11 @@ class EngineLoop:
         self._leave(carry_out)
         return future.result()
 
+    def check_open(self) -> None:
+        """Raise EngineClosedError where :meth:`close` was called."""
+        if self._closed.is_set():
+            raise EngineClosedError("the model was closed", hint="load it again")
+
     def interrupt(self) -> None:
         """End the running decode early, so that a cancellation is seen at once."""
         if not self._closed.is_set():
@@ -101,8 +106,7 @@ class EngineLoop:
 
     def _leave(self, action: Callable[[], None]) -> None:
         with self._lock:
-            if self._closed.is_set():
-                raise EngineClosedError("the model was closed", hint="load it again")
+            self.check_open()
             self._inbox.put(action)
 
     def _take_in(self, ticket: Ticket) -> None:

@@ -48,7 +48,9 @@ class Residency:
         first, note = sequence.scheduled_at is None, sequence.cache_note
         if sequence.request.shift is not None and self._backend.info.can_shift:
             self._enter_shifted(sequence, sequence.request.shift)
-        if sequence.slot is None:
+        if sequence.request.scored and not sequence.num_scored:
+            self._take_slot(sequence)  # every token is computed: its logits are wanted
+        elif sequence.slot is None:
             self._enter_prefix(sequence, sequence.root, sequence.token_ids)
         if first:
             sequence.num_cached_tokens = sequence.num_computed
@@ -59,8 +61,11 @@ class Residency:
         self.clear_idle()
 
     def leave(self, sequence: Sequence) -> None:
-        """A running sequence is finished: save it and keep it as idle."""
+        """A running sequence is finished: save it and keep it as idle, if it may go on."""
         self.running.remove(sequence)
+        if sequence.request.scored:
+            self._release(sequence)
+            return
         self.save(sequence)
         if sequence.settled and sequence.num_computed:
             self.idle.append(sequence)

@@ -4,13 +4,15 @@ Requests are admitted in the order of their arrival, as soon as a slot and the c
 prompt are free. A batch holds one token of every sequence that decodes; the rest of it is shared
 by those in prefill. While somebody waits for the next token of an answer, a prefill chunk is as
 long as about ``MAX_STALL_S`` allows at the measured speed. When the cells run out, the sequence
-that was admitted last is parked and waits at the head of the queue.
+that was admitted last is parked and waits at the head of the queue. A text that is scored is a
+prefill too, in small chunks: there are rows of logits for some tokens only.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+from sus_local.backend.options import num_outputs
 from sus_local.engine.residency import Residency
 from sus_local.engine.sequence import Sequence
 from sus_local.errors import QueueFullError
@@ -40,6 +42,7 @@ class Scheduler:
         self._residency = residency
         self._n_batch = n_batch
         self._max_sequences = max_sequences
+        self._num_rows = num_outputs(max_sequences)
         self._max_waiting = max_waiting
         self._prefill_rate = 0.0
 
@@ -106,6 +109,8 @@ class Scheduler:
 
     def _awaits_prefix(self, sequence: Sequence) -> bool:
         """Whether a running prefill is about to compute a beginning that this one shares."""
+        if sequence.request.scored:
+            return False
         cached = self._residency.cached_length(sequence.root, sequence.token_ids)
         limit = len(sequence) - 1
         for other in self.running:
@@ -139,10 +144,14 @@ class Scheduler:
         self._residency.make_room(others + min(budget, sum(s.num_remaining for s in prefills)))
         budget = min(budget, self._residency.cells.num_free - others)
         held = -(-budget // max(1, len(prefills)))
+        num_rows = self._num_rows - len(self.running)
         for sequence in sorted(prefills, key=lambda s: s.num_remaining):
             if sequence is prefills[0]:
                 held = 0
             count = min(sequence.num_remaining, budget - held)
+            if sequence.request.scored:
+                count = min(count, num_rows)
+                num_rows -= max(count, 0)
             if count > 0:
                 batch.append((sequence, count))
                 budget -= count

@@ -70,6 +70,8 @@ class Request:
         root: The root of the prompt's chain of KV blocks.
         shift: How its beginning can be made from KV under another root.
         seed: For the sampler.
+        scored: Instead of generating, hand over each token after the first with its
+            log-probability.
         submitted: ``time.perf_counter()`` at submission.
     """
 
@@ -79,6 +81,7 @@ class Request:
     root: bytes
     shift: Shift | None = None
     seed: int = 0
+    scored: bool = False
     submitted: float = field(default_factory=time.perf_counter)
 
 
@@ -97,6 +100,7 @@ class Sequence:
         token_ids: The prompt, then what was generated.
         slot: Its sequence id in the backend; None while it is parked or waits.
         cells: Its cells, ``num_computed`` of them while it has a slot.
+        num_scored: Tokens that were handed over, of a request that is scored.
         settled: False between a shift and the decode that carries it out.
     """
 
@@ -104,7 +108,9 @@ class Sequence:
         self.id = next(_ids)
         self.request = request
         self.root = request.root
-        self.token_ids = list(request.token_ids)
+        # Of a text that is scored the last token is only asked for.
+        self.token_ids = list(request.token_ids[:-1] if request.scored else request.token_ids)
+        self.num_scored = 0
         self.num_prompt_tokens = len(self.token_ids)
         self.num_computed = 0
         self.slot: int | None = None
