@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sus_local.kv.blocks import digest
+from sus_local.kv.folder import SharedFolder
 from sus_local.kv.store import BlockStore
-from sus_local.kv.tiers import DiskTier, RamTier, sweep
+from sus_local.kv.tiers import DiskTier, RamTier
 from sus_local.llm import DEFAULT_KV_RAM_BYTES, DEFAULT_MAX_SEQUENCES, LLM
 
 if TYPE_CHECKING:
@@ -120,8 +121,9 @@ def _planned(
 
 def open_store(fingerprint: str, ram_bytes: int, disk_bytes: int, folder: Path) -> BlockStore:
     """The prompt cache of one model, in a folder of its own on disk."""
+    if disk_bytes <= 0:
+        return BlockStore(RamTier(ram_bytes))
+    shared = SharedFolder(folder, disk_bytes)
+    shared.tidy()
     place = folder / digest(fingerprint.encode()).hex()
-    if disk_bytes > 0:
-        sweep(folder, keep=place, budget_bytes=disk_bytes)
-    disk = DiskTier(place, disk_bytes) if disk_bytes > 0 else None
-    return BlockStore(RamTier(ram_bytes), disk)
+    return BlockStore(RamTier(ram_bytes), DiskTier(place, disk_bytes, shared=shared))

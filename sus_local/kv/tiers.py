@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,10 +22,7 @@ from sus_local.kv.blocks import (
     pack_header,
     unpack_header,
 )
-
-_SUFFIX = ".kv"
-_PARTIAL = ".part"
-_ABANDONED_S = 3600
+from sus_local.kv.folder import PARTIAL, SUFFIX, SharedFolder
 
 MAX_DISK_BLOCKS = 16384
 """The most files in a folder, whatever the budget: a start reads the head of each."""
@@ -101,11 +97,15 @@ class DiskTier:
     Args:
         folder: Made when the first block is written.
         budget_bytes: The most that all files together may take.
+        shared: The folder above, with the blocks of other models and processes.
     """
 
-    def __init__(self, folder: Path, budget_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, budget_bytes: int, *, shared: SharedFolder | None = None
+    ) -> None:
         self.folder = folder
         self.budget_bytes = budget_bytes
+        self._shared = shared
         self.num_bytes = 0
         self.failures = 0
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
@@ -122,7 +122,7 @@ class DiskTier:
         found = []
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
-                block = _read_header(entry) if entry.name.endswith(_SUFFIX) else None
+                block = _read_header(entry) if entry.name.endswith(SUFFIX) else None
                 if block is not None:
                     with contextlib.suppress(OSError):  # another process deletes, too
                         found.append((entry.stat().st_mtime_ns, -block.start, block))
@@ -227,8 +227,10 @@ class DiskTier:
             payload = self._pending.get(block.key)
         if payload is None:
             return
+        if self._shared is not None:
+            self._shared.make_room(header_size(block) + len(payload))
         path = self._path(block.key)
-        partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
+        partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(partial, "wb") as file:
@@ -244,7 +246,7 @@ class DiskTier:
                 self._pending.pop(block.key, None)
 
     def _path(self, key: bytes) -> Path:
-        return self.folder / f"{key.hex()}{_SUFFIX}"
+        return self.folder / f"{key.hex()}{SUFFIX}"
 
 
 def _read_header(entry: os.DirEntry[str]) -> Block | None:
@@ -261,28 +263,4 @@ def _read_header(entry: os.DirEntry[str]) -> Block | None:
 
 def _is_whole(entry: os.DirEntry[str], block: Block) -> bool:
     size = header_size(block) + block.num_bytes
-    return entry.stat().st_size == size and entry.name == f"{block.key.hex()}{_SUFFIX}"
-
-
-def sweep(folder: Path, *, keep: Path, budget_bytes: int) -> None:
-    """Let the blocks of all models together keep to the budget, the oldest out first.
-
-    Args:
-        folder: Holds one folder a model.
-        keep: The folder of the model in use, which sees to itself; its size counts.
-        budget_bytes: Of all.
-    """
-    files = []
-    with contextlib.suppress(OSError):
-        for path in folder.glob("*/*"):
-            status = path.stat()
-            if path.suffix == _PARTIAL and time.time() - status.st_mtime > _ABANDONED_S:
-                path.unlink(missing_ok=True)
-            elif path.suffix == _SUFFIX:
-                files.append((status.st_mtime_ns, status.st_size, path))
-    total = sum(size for _, size, _ in files)
-    for _, size, path in sorted(files, key=lambda entry: entry[0]):
-        if total > budget_bytes and path.parent != keep:
-            with contextlib.suppress(OSError):
-                path.unlink()
-                total -= size
+    return entry.stat().st_size == size and entry.name == f"{block.key.hex()}{SUFFIX}"

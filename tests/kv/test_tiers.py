@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sus_local.kv import tiers
 from sus_local.kv.blocks import Block, digest, header_size, make_block, pack_header, root_key
-from sus_local.kv.tiers import DiskTier, RamTier, sweep
+from sus_local.kv.tiers import DiskTier, RamTier
 
 ROOT = root_key("model")
 
@@ -245,28 +245,3 @@ def test_a_full_disk_leaves_no_partial_file(
 def test_nobody_else_may_read_the_folder(tmp_path: Path) -> None:
     written(tmp_path / "kv", 1)
     assert stat.S_IMODE((tmp_path / "kv").stat().st_mode) == 0o700
-
-
-# Several models
-
-
-def aged(path: Path, size: int, seconds: int) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(bytes(size))
-    os.utime(path, (seconds, seconds))
-    return path
-
-
-def test_old_blocks_of_other_models_make_way(tmp_path: Path) -> None:
-    old, new = aged(tmp_path / "a" / "1.kv", 100, 10), aged(tmp_path / "b" / "2.kv", 100, 20)
-    own = aged(tmp_path / "own" / "3.kv", 100, 1)
-    sweep(tmp_path, keep=tmp_path / "own", budget_bytes=250)
-    assert (old.exists(), new.exists(), own.exists()) == (False, True, True)
-
-
-def test_abandoned_partial_files_are_deleted(tmp_path: Path) -> None:
-    left = aged(tmp_path / "a" / "1.kv.123.part", 100, 10)
-    fresh = tmp_path / "a" / "2.kv.124.part"
-    fresh.write_bytes(b"being written")
-    sweep(tmp_path, keep=tmp_path / "a", budget_bytes=1 << 20)
-    assert (left.exists(), fresh.exists()) == (False, True)
