@@ -22,7 +22,7 @@ from sus_local.models import read_manifest
 
 
 class Output:
-    """One output, open for writing while its context is entered.
+    """One output, this process's alone while its context is entered; after :meth:`begin`, open.
 
     Args:
         path: The final path; of several files, the path without their numbers.
@@ -42,6 +42,7 @@ class Output:
         self.journal = Journal(path.with_name(path.name + ".journal"), fingerprint)
         self._files: list[Opened] = []
         self._stack = ExitStack()
+        self._earlier: dict[Place, str] = {}
         self._readback: Readback
 
     @property
@@ -78,13 +79,32 @@ class Output:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(self._lock())
-            self._resume()
+            self._earlier = self._journaled()
+            self._stack = stack.pop_all()
+        return self
+
+    def begin(self, progress: Callable[[int], None]) -> None:
+        """Check what an earlier attempt wrote, and open the files.
+
+        Args:
+            progress: Told the bytes of each step, :attr:`resumable_bytes` in all.
+        """
+        for place, digest in self._earlier.items():
+            if self._digest(place, progress) == digest:
+                self.journal.tensors[place.spec.name] = digest
+        if not self.journal.tensors:
+            self.journal.shards.clear()
+        with ExitStack() as stack:
             self._files = [self._open(number, stack) for number in range(len(self.partial))]
             self.journal.begin()
             self._readback = Readback(self._files, self.done, self._finish_tensor)
             stack.callback(self._readback.close)
-            self._stack = stack.pop_all()
-        return self
+            self._stack.push(stack.pop_all())
+
+    @property
+    def resumable_bytes(self) -> int:
+        """Of the tensors that an earlier attempt says it wrote."""
+        return sum(place.size for place in self._earlier)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._stack.close()
@@ -93,22 +113,22 @@ class Output:
             for path in (*self.partial, self.journal.path):
                 path.unlink(missing_ok=True)
 
-    def _resume(self) -> None:
-        """Keep what an earlier attempt wrote, as far as it is on disk as it should be."""
+    def _journaled(self) -> dict[Place, str]:
         journal = Journal.open(self.journal.path, self.fingerprint)
-        for name, digest in journal.tensors.items():
-            place = self.layout.places.get(name)
-            if place is not None and self._digest(place) == digest:
-                self.journal.tensors[name] = digest
-        if self.journal.tensors:
-            self.journal.shards.update(journal.shards)
+        self.journal.shards.update(journal.shards)
+        places = self.layout.places
+        return {places[name]: sha for name, sha in journal.tensors.items() if name in places}
 
-    def _digest(self, place: Place) -> str | None:
+    def _digest(self, place: Place, progress: Callable[[int], None]) -> str | None:
+        digest = hashlib.sha256()
         try:
             with self.partial[place.part].open("rb") as file:
-                return _digest_range(file, place.offset, place.size)
+                for piece in read_range(file, place.offset, place.size):
+                    digest.update(piece)
+                    progress(len(piece))
         except OSError:
             return None
+        return digest.hexdigest()
 
     def _open(self, number: int, stack: ExitStack) -> Opened:
         part, path = self.layout.parts[number], self.partial[number]
@@ -171,13 +191,6 @@ def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-
-
-def _digest_range(file: BinaryIO, offset: int, size: int) -> str:
-    digest = hashlib.sha256()
-    for piece in read_range(file, offset, size):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,19 +11,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sus_local.convert.estimates import Plan
 from sus_local.convert.manifest import describe
 from sus_local.convert.memory import peak_resident
+from sus_local.convert.meters import Conversion, Reading
 from sus_local.convert.options import Choices, Options
 from sus_local.convert.output import Output
 from sus_local.convert.prepare import Prepared, prepare
-from sus_local.convert.progress import Listener, Planned, Progress, Resumed
+from sus_local.convert.progress import Listener, Planned, Resumed
 from sus_local.convert.quantize import prepare as prepare_type
 from sus_local.convert.quantize import to_bytes
-from sus_local.convert.source import Shard, Source, Waiting, open_source
+from sus_local.convert.source import Shard, Source, open_source
 from sus_local.convert.stream import TensorTask, stream_tensors
 from sus_local.convert.verify import check_gates
 from sus_local.errors import ConvertError, DiskFullError, from_os_error
@@ -151,6 +153,9 @@ def _run(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
                 stack.enter_context(output)
             else:
                 output.clear()
+        reading = Reading(missing, sum(output.resumable_bytes for output in missing), tell)
+        for output in missing:
+            output.begin(reading.of(output))
         there = (
             len(output.done if output in missing else output.layout.places)
             for output in prepared.outputs
@@ -182,7 +187,7 @@ def _write_streamed(prepared: Prepared, tell: Listener) -> None:
     for kind in {kind for group in tasks.values() for task in group for kind in task.types()}:
         prepare_type(kind)
     threads = prepared.plan.threads
-    meter = _Meter(prepared, tasks, tell)
+    meter = Conversion(chain.from_iterable(tasks.values()), tell)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="quantize")
     try:
         for shard in needed:
@@ -202,7 +207,7 @@ def _stream_shard(
     shard: Shard,
     tasks: Sequence[TensorTask],
     pool: ThreadPoolExecutor,
-    meter: _Meter,
+    meter: Conversion,
 ) -> None:
     with prepared.source.open(shard, waiting=meter.waiting(shard)) as reader:
         digest = pool.submit(reader.sha256)
@@ -233,65 +238,13 @@ def _tasks(prepared: Prepared, shard: Shard) -> list[TensorTask]:
     return sorted(tasks, key=lambda task: task.info.start)
 
 
-class _Meter:
-    """Counts what is written, and tells it."""
-
-    def __init__(
-        self, prepared: Prepared, tasks: dict[str, list[TensorTask]], tell: Listener
-    ) -> None:
-        todo = [task for group in tasks.values() for task in group]
-        self._tell, self._started = tell, time.monotonic()
-        self._total_tensors = len(todo)
-        self._total_bytes = sum(task.info.num_bytes for task in todo)
-        self._tensors = self._bytes = self._of_tensor = 0
-
-    def waiting(self, shard: Shard) -> Waiting:
-        """What to tell how many bytes of a shard are here."""
-        started = time.monotonic()
-        before: int | None = None
-
-        def tell(size: int) -> None:
-            nonlocal before
-            before = size if before is None else before
-            tensors, seconds = (self._tensors, self._total_tensors), time.monotonic() - started
-            self._tell(Progress("fetch", shard.name, *tensors, size, shard.size, seconds, before))
-
-        return tell
-
-    def written(self, task: TensorTask, size: int) -> None:
-        """``size`` bytes of the source are done."""
-        self._bytes += size
-        self._of_tensor += size
-        if self._of_tensor == task.info.num_bytes:
-            self._tensors, self._of_tensor = self._tensors + 1, 0
-        self._tell(
-            Progress(
-                "convert",
-                task.spec.name,
-                self._tensors,
-                self._total_tensors,
-                self._bytes,
-                self._total_bytes,
-                time.monotonic() - self._started,
-            )
-        )
-
-
 def _finish(prepared: Prepared, tell: Listener) -> dict[Path, list[str] | None]:
     """Read every output back, then give it its name; the SHA-256 of the files of each."""
     total = sum(output.layout.tensor_bytes for output in prepared.outputs)
-    started, done = time.monotonic(), 0
+    reading = Reading(prepared.outputs, total, tell)
     digests: dict[Path, list[str] | None] = {}
-    for number, output in enumerate(prepared.outputs):
-
-        def read(size: int, number: int = number, output: Output = output) -> None:
-            nonlocal done
-            done += size
-            seconds = time.monotonic() - started
-            count = len(prepared.outputs)
-            tell(Progress("verify", output.path.name, number, count, done, total, seconds))
-
-        found = output.verify(read)
+    for output in prepared.outputs:
+        found = output.verify(reading.of(output))
         manifest = describe(output, prepared.source, found, prepared.options_told())
         write_manifest(output.paths[0], manifest)
         output.commit()

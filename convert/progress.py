@@ -31,7 +31,7 @@ class Progress:
 
     Attributes:
         phase: ``"convert"``; ``"fetch"`` while it waits for a shard from the hub; ``"verify"``
-            while the outputs are read back.
+            while what an earlier attempt wrote is checked, and when the outputs are.
         item: The tensor, shard or file in progress.
         tensors, total_tensors: Of the source; in ``"verify"``, files.
         bytes, total_bytes: Of the source; in ``"fetch"``, of the shard; in ``"verify"``, of the

@@ -64,6 +64,9 @@ def test_goes_on_after_a_stop_and_ends_with_the_same_hash(folder: Path, tmp_path
     assert made.sha256 == whole.sha256
     resumed = next(event for event in events if isinstance(event, Resumed))
     assert resumed.tensors >= 15
+    checked = [event for event in events[: events.index(resumed)] if isinstance(event, Progress)]
+    assert {event.phase for event in checked} == {"verify"}
+    assert checked[-1].bytes == checked[-1].total_bytes > 0
     assert leftovers(target.parent) == {"part.gguf", "part.gguf.json"}
 
 
