@@ -14,6 +14,7 @@ from sus_local.kv.tiers import DiskTier, RamTier
 from sus_local.llm import DEFAULT_KV_RAM_BYTES, DEFAULT_MAX_SEQUENCES, LLM
 
 if TYPE_CHECKING:
+    from sus_local.backend.llama_cpp import LlamaCpp
     from sus_local.backend.options import LoadOptions
 
 DEFAULT_KV_DISK_BYTES = 4 << 30
@@ -60,22 +61,32 @@ def load(
         with sus_local.load("sus-chat-34b-q4_k_m") as llm:
             print(llm.generate([{"role": "user", "content": "hi"}]).text)
     """
-    from sus_local import models, paths
-    from sus_local.backend.ggml_devices import add_rpc_servers
-    from sus_local.backend.llama_cpp import LlamaCpp, check_file
+    from sus_local import models
     from sus_local.backend.options import LoadOptions
 
     path = models.resolve(model)
-    check_file(path)
-    if rpc:
-        add_rpc_servers(rpc)
     knobs = LoadOptions(
         n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
     )
-    backend = LlamaCpp(path, _planned(path, knobs, n_gpu_layers, kv_ram_bytes))
-    folder = Path(kv_dir) if kv_dir is not None else paths.kv_dir()
-    store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, folder)
+    backend = _open(path, knobs, n_gpu_layers, kv_ram_bytes, rpc)
+    store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, kv_dir)
     return LLM(backend, store=store, max_sequences=max_sequences, path=path)
+
+
+def _open(
+    path: Path,
+    knobs: LoadOptions,
+    n_gpu_layers: int | Literal["auto"],
+    kv_ram_bytes: int,
+    rpc: Sequence[str],
+) -> LlamaCpp:
+    from sus_local.backend.ggml_devices import add_rpc_servers
+    from sus_local.backend.llama_cpp import LlamaCpp, check_file
+
+    check_file(path)
+    if rpc:
+        add_rpc_servers(rpc)
+    return LlamaCpp(path, _planned(path, knobs, n_gpu_layers, kv_ram_bytes))
 
 
 def _planned(
@@ -119,10 +130,15 @@ def _planned(
     )
 
 
-def open_store(fingerprint: str, ram_bytes: int, disk_bytes: int, folder: Path) -> BlockStore:
+def open_store(
+    fingerprint: str, ram_bytes: int, disk_bytes: int, kv_dir: Path | str | None
+) -> BlockStore:
     """The prompt cache of one model, in a folder of its own on disk."""
+    from sus_local import paths
+
     if disk_bytes <= 0:
         return BlockStore(RamTier(ram_bytes))
+    folder = Path(kv_dir) if kv_dir is not None else paths.kv_dir()
     shared = SharedFolder(folder, disk_bytes)
     shared.tidy()
     place = folder / digest(fingerprint.encode()).hex()
