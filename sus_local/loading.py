@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sus_local import models
 from sus_local.kv.blocks import digest
 from sus_local.kv.folder import SharedFolder
 from sus_local.kv.store import BlockStore
@@ -61,7 +62,6 @@ def load(
         with sus_local.load("sus-chat-34b-q4_k_m") as llm:
             print(llm.generate([{"role": "user", "content": "hi"}]).text)
     """
-    from sus_local import models
     from sus_local.backend.options import LoadOptions
 
     path = models.resolve(model)
