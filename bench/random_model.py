@@ -33,6 +33,13 @@ class Shape:
     n_ctx: int = 8192
 
 
+SHAPES = {
+    "1.2b": Shape(),
+    # Layers as wide as SUS-Chat-34B's, as many as fill seconds and not minutes.
+    "sus-chat": Shape(n_layer=2, n_embd=7168, n_ff=20480, n_head=56, n_head_kv=8, n_vocab=4096),
+}
+
+
 def write_random_model(path: Path, shape: Shape | None = None, *, seed: int = 0) -> Path:
     """Write a random Q4_K_M model; 1.2 B parameters in 0.8 GB if no shape is given."""
     shape = shape or Shape()

@@ -1,6 +1,7 @@
 """The runtime's speed, side by side with llama.cpp's own programs, in one run.
 
     python bench/runtime.py                         a random 1.2 B model, everything
+    python bench/runtime.py --shape sus-chat        a random one with two of SUS-Chat-34B's layers
     python bench/runtime.py --model m.gguf --only decode,prefill
 
 llama-bench, llama-batched-bench and llama-server are built from the source of the installed
@@ -23,7 +24,7 @@ import sides
 from figures import Figure
 from llama_cpp_tools import find_programs
 from platformdirs import user_cache_path
-from random_model import write_random_model
+from random_model import SHAPES, write_random_model
 from throughput import Throughput
 
 from sus_local.backend.options import num_physical_cores
@@ -35,7 +36,7 @@ CASES = ("decode", "prefill", "batched", "chat", "interrupted", "restart", "savi
 def main() -> int:
     """Run what the command line says; 1 if a figure is not as wanted."""
     options = _options()
-    model = options.model or _random_model(options.cache)
+    model = options.model or _random_model(options.cache, options.shape)
     facts = read_facts(model)
     sides.N_CTX = min(sides.N_CTX, facts.n_ctx_train)
     programs = find_programs(options.cache, source=options.llama_cpp, build=options.build)
@@ -102,11 +103,11 @@ def _others(
     return [server, sides.LlamaCppPython(model, threads)]
 
 
-def _random_model(cache: Path) -> Path:
-    path = cache / "random-1.2b-q4_k_m.gguf"
+def _random_model(cache: Path, shape: str) -> Path:
+    path = cache / f"random-{shape}-q4_k_m.gguf"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        write_random_model(path)
+        write_random_model(path, SHAPES[shape])
     return path
 
 
@@ -115,7 +116,8 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--model", type=Path, help="a GGUF file; a random one of 1.2 B if not given")
+    add("--model", type=Path, help="a GGUF file, instead of a random one")
+    add("--shape", choices=SHAPES, default="1.2b", help="of the random model")
     add("--only", type=_names, default=set(CASES), help=f"some of {','.join(CASES)}")
     add("--rounds", type=int, default=5, help="pairs of measurements a figure")
     add("--threads", type=int, default=num_physical_cores())
