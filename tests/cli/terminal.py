@@ -14,6 +14,8 @@ import pyte
 
 SCRIPTED = Path(__file__).with_name("scripted.py")
 SECONDS = 60.0
+BEGIN, END = b"\x1b[?2026h", b"\x1b[?2026l"
+"""The marks of a frame."""
 
 
 class Terminal:
@@ -38,6 +40,8 @@ class Terminal:
         variables = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(env or {})}
         self.screen = pyte.HistoryScreen(columns, rows, history=5000)
         self._stream = pyte.ByteStream(self.screen)
+        self.written = b""
+        self.frames: list[str] = []
         self.began = time.monotonic()
         self._child = pexpect.spawn(
             sys.executable, [*start, *args], env=variables, dimensions=(rows, columns), timeout=None
@@ -89,11 +93,20 @@ class Terminal:
 
     def _read(self, seconds: float) -> None:
         try:
-            self._stream.feed(self._child.read_nonblocking(1 << 16, timeout=seconds))
+            self._take(self._child.read_nonblocking(1 << 16, timeout=seconds))
         except pexpect.TIMEOUT:
             return
         except pexpect.EOF:
             time.sleep(seconds)
+
+    def _take(self, written: bytes) -> None:
+        """Show what was written; where a frame ends in it, keep what the screen shows then."""
+        self.written += written
+        *whole, rest = written.split(END)
+        for frame in whole:
+            self._stream.feed(frame + END)
+            self.frames.append(self.text)
+        self._stream.feed(rest)
 
     def type(self, keys: str) -> None:
         """Press keys."""

@@ -40,9 +40,9 @@ def test_the_pace_of_the_text_changes_nothing(text: str) -> None:
 
 @given(PIECES)
 def test_the_cut_loses_nothing_and_is_final(text: str) -> None:
-    finished, rest = split_finished(text)
-    assert finished + rest == text
-    assert split_finished(text + "\n\nmore")[0].startswith(finished)
+    split = split_finished(text)
+    assert split.finished + split.rest == text
+    assert split_finished(text + "\n\nmore").finished.startswith(split.finished)
 
 
 def test_a_document_looks_the_same_at_any_pace() -> None:
@@ -81,9 +81,9 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(text: str) -> Non
 
 def test_the_tail_shows_its_end() -> None:
     view = AnswerView(plain=False, colors=False)
-    view.add("".join(f"- {number}\n" for number in range(500)), width=40)
+    view.add("".join(f"line {number}\n" for number in range(500)), width=40)
     shown = view.draw_tail(view.tail, width=40, rows=5)
-    assert shown.split("\n")[-1] == " • 499"
+    assert shown.split("\n")[-1] == "line 499"
     assert len(shown.split("\n")) == 5
 
 
@@ -91,6 +91,52 @@ def test_the_tail_of_code_stays_code() -> None:
     view = AnswerView(plain=False, colors=False)
     view.add("```py\n" + "".join(f"* {number}\n" for number in range(500)), width=40)
     assert view.draw_tail(view.tail, width=40, rows=3).endswith("* 499")
+
+
+LONG_LIST = "Tips:\n\n" + "".join(
+    f"{number}. Tip\n\n   Why\n\n   - because\n\n" for number in range(1, 31)
+)
+LONG_CODE = "```py\n" + "".join(
+    f"def f{number}(x):\n    return x\n\n\n" for number in range(30)
+) + "```\n\nDone.\n"  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "most"), [(LONG_LIST, 60), (LONG_CODE, 400)])
+def test_a_long_list_and_long_code_are_printed_while_they_come(text: str, most: int) -> None:
+    view, printed = AnswerView(plain=False, colors=False), 0
+    for at in range(len(text)):
+        printed += len(view.add(text[at], width=60))
+        assert len(view.tail) <= most
+    assert printed > 100
+    whole = to_ansi(text, width=60, colors=False) + "\n"
+    assert drawn(text, step=1) == drawn(text, step=50) == whole
+
+
+PLAIN = "Well - so it is, (perhaps) 3 of 7! 中文也可以，没有空格的很长的一句话。 Yes? - " * 30
+
+
+@pytest.mark.parametrize("width", [20, 33, 80])
+@pytest.mark.parametrize("text", [PLAIN, PLAIN.replace(" ", ""), "word " * 99, "长" * 500])
+def test_a_long_paragraph_is_printed_while_it_comes(text: str, width: int) -> None:
+    text = text.strip()
+    view, printed = AnswerView(plain=False, colors=False), 0
+    for at in range(len(text)):
+        printed += len(view.add(text[at], width=width))
+    assert printed > 0.7 * len(text)
+    assert drawn(text, step=1, width=width) == to_ansi(text, width=width, colors=False) + "\n"
+
+
+def test_a_long_paragraph_with_markup_waits_for_its_end() -> None:
+    text = "Some **bold " + "word " * 99 + "text**."
+    view = AnswerView(plain=False, colors=True)
+    assert "".join(view.add(each, width=40) for each in text) == ""
+    assert "**" not in view.finish(width=40)
+
+
+def test_code_is_not_cut_inside_of_a_string() -> None:
+    text = '```py\nx = """\n' + "".join(f"line {n}\n" for n in range(40)) + '"""\n'
+    assert split_finished(text + "y\n" * 3).finished.endswith('"""\ny\n')
+    assert split_finished(text.removesuffix('"""\n')).finished == ""
 
 
 def test_plain_text_is_printed_line_by_line() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sus_local.cli.chat.markdown import split_finished, to_ansi
+from sus_local.cli.chat.markdown import split_finished, split_long_paragraph, to_ansi
 from sus_local.cli.chat.paint import printable
 
 
@@ -18,7 +18,7 @@ class AnswerView:
         self._plain = plain
         self._colors = colors
         self._text = ""
-        self._num_printed = 0
+        self._gap = ""
         self._drawn: tuple[tuple[str, int], str] = (("", 0), "")
 
     @property
@@ -33,10 +33,12 @@ class AnswerView:
         if self._plain:
             finished, newline, self._text = self._text.rpartition("\n")
             return finished + newline
-        if "\n" not in text:
-            return ""  # blocks end with lines
-        finished, self._text = split_finished(self._text)
-        return self._block(finished, width)
+        if "\n" not in text:  # blocks end with lines
+            split = split_long_paragraph(self._text, width)
+        else:
+            split = split_finished(self._text)
+        self._text = split.lead + split.rest
+        return self._block(split.finished, width, goes_on=split.goes_on)
 
     def finish(self, *, width: int) -> str:
         """The answer is whole; gives the rest, drawn."""
@@ -45,12 +47,12 @@ class AnswerView:
             return rest + "\n" if rest else ""
         return self._block(rest, width)
 
-    def _block(self, text: str, width: int) -> str:
+    def _block(self, text: str, width: int, *, goes_on: bool = False) -> str:
+        """A finished part, drawn; ``goes_on`` tells whether the next one follows without a gap."""
         drawn = to_ansi(text, width=width, colors=self._colors) if text.strip() else ""
         if not drawn:
             return ""
-        gap = "\n" if self._num_printed else ""
-        self._num_printed += 1
+        gap, self._gap = self._gap, "" if goes_on else "\n"
         return f"{gap}{drawn}\n"
 
     def draw_tail(self, text: str, *, width: int, rows: int) -> str:
@@ -58,8 +60,7 @@ class AnswerView:
         text = _end_of(text, 2 * max(rows, 1))
         if self._drawn[0] != (text, width):
             whole = text if self._plain else to_ansi(text, width=width, colors=self._colors)
-            gap = "\n" if self._num_printed and not self._plain else ""
-            self._drawn = ((text, width), gap + whole if whole.strip() else "")
+            self._drawn = ((text, width), self._gap + whole if whole.strip() else "")
         return "\n".join(self._drawn[1].split("\n")[-max(rows, 1) :])
 
 

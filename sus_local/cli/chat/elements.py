@@ -44,7 +44,8 @@ class NumberedItem(ListItem):
         self, console: Console, options: ConsoleOptions, number: int, last_number: int
     ) -> RenderResult:
         """Draw the item of an ordered list."""
-        width = len(str(last_number)) + 3
+        # One column for up to 99 items: a list is drawn in parts while it comes.
+        width = max(len(str(last_number)), 2) + 2
         style = console.get_style("markdown.item.number", default="none")
         inner = options.update(width=options.max_width - width)
         lead = f"{number}.".rjust(width - 1) + " "

@@ -25,6 +25,10 @@ class Keyboard(Protocol):
         """Ctrl-D."""
         ...
 
+    def edit(self) -> None:
+        """Ctrl-X Ctrl-E."""
+        ...
+
 
 def key_bindings(keyboard: Keyboard) -> KeyBindings:
     """Enter sends, Alt-Enter breaks the line, Ctrl-C stops, Ctrl-D leaves, Ctrl-X Ctrl-E edits."""
@@ -56,7 +60,7 @@ def key_bindings(keyboard: Keyboard) -> KeyBindings:
 
     @keys.add("c-x", "c-e")
     def _(event: KeyPressEvent) -> None:
-        event.current_buffer.open_in_editor(validate_and_handle=False)
+        keyboard.edit()
 
     return keys
 

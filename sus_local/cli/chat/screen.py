@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -18,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.application import Application
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import FileHistory
-from prompt_toolkit.output import Output, create_output
 
 from sus_local.cli.ask import is_yes
 from sus_local.cli.chat.answer_view import AnswerView
 from sus_local.cli.chat.completer import ChatCompleter
+from sus_local.cli.chat.frames import Drawing, open_output
 from sus_local.cli.chat.keys import key_bindings
 from sus_local.cli.chat.paint import PROMPT, Paint
 from sus_local.cli.chat.pump import Pump
@@ -56,10 +57,13 @@ class Screen:
         self._tail = ""
         self._question: Callable[[], None] | None = None
         self._warned_to_leave = False
+        self._in_editor = False
+        self._tail_is_due = False
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pump: Pump | None = None
         self._session = self._make_session(input_history)
+        self._drawing = Drawing(self.app)
 
     def _new_view(self) -> AnswerView:
         return AnswerView(plain=self._plain, colors=self._colors)
@@ -76,9 +80,10 @@ class Screen:
             reserve_space_for_menu=6,
             key_bindings=key_bindings(self),
             erase_when_done=True,
-            output=_output(),
+            output=open_output(),
         )
-        session.app.min_redraw_interval = REDRAW_SECONDS
+        if hasattr(signal, "SIGWINCH"):
+            session.app.terminal_size_polling_interval = None  # a resize is told
         return session
 
     @property
@@ -111,6 +116,9 @@ class Screen:
     def _start_pump(self, _app: Application[str]) -> None:
         """The prompt is on the screen: now the model may take the processor."""
         self.app.after_render -= self._start_pump
+        if hasattr(signal, "SIGWINCH") and self._loop is not None:
+            # In place of prompt_toolkit's: the drawing is taken away in its own way.
+            self._loop.add_signal_handler(signal.SIGWINCH, self.app.invalidate)
         if self._pump is not None:
             self._pump.start(on_failure=self._fail)
 
@@ -129,10 +137,9 @@ class Screen:
 
     def _message(self) -> ANSI:
         size = shutil.get_terminal_size()
-        input_rows = self._session.default_buffer.document.line_count
-        tail = self._view.draw_tail(
-            self._tail, width=size.columns, rows=size.lines - input_rows - 3
-        )
+        # A part of the window: when that becomes narrower, lines take more rows, and what has left
+        # the window at its top cannot be taken away.
+        tail = self._view.draw_tail(self._tail, width=size.columns, rows=size.lines // 3)
         lines = [line for line in (tail, self._paint.quiet(self._status())) if line]
         return ANSI("\n".join([*lines, self._prompt_text()]))
 
@@ -173,6 +180,16 @@ class Screen:
             self._pump.do(action)
         else:
             self.say(t("Not done."))
+
+    def edit(self) -> None:
+        """Ctrl-X Ctrl-E: write in the editor; what comes meanwhile is printed afterwards."""
+        editing = self._session.default_buffer.open_in_editor(validate_and_handle=False)
+        self._in_editor = True
+        editing.add_done_callback(self._leave_editor)
+
+    def _leave_editor(self, _editing: asyncio.Task[None]) -> None:
+        self._in_editor = False
+        self._schedule()
 
     def interrupt(self) -> None:
         """Ctrl-C: stop the answer, else clear the input, else leave at the second time."""
@@ -259,26 +276,36 @@ class Screen:
                 self._unprinted.append(text)
             elif not self._unprinted:
                 self._tail = self._next_tail
-        self._call(self._schedule if text else self.app.invalidate)
+        self._call(self._schedule if text else self._draw_tail_soon)
 
     def _schedule(self) -> None:
-        if self._unprinted and self.app.is_running:
-            run_in_terminal(self._print_now)
+        may_print = self.app.is_running and not self.app.is_done and not self._in_editor
+        if self._unprinted and may_print:
+            self._drawing.print_above(self._take_unprinted())
 
-    def _print_now(self) -> None:
+    def _draw_tail_soon(self) -> None:
+        """Draw the tail when its time has come: tokens may come faster than one can read."""
+        if self._loop is not None and not self._tail_is_due:
+            self._tail_is_due = True
+            self._loop.call_later(REDRAW_SECONDS, self._draw_tail)
+
+    def _draw_tail(self) -> None:
+        self._tail_is_due = False
+        self.app.invalidate()
+
+    def _take_unprinted(self) -> str:
         with self._lock:
             text = "".join(self._unprinted)
             self._unprinted.clear()
             self._tail = self._next_tail
-        if text:
-            output = self.app.output
-            output.write_raw(text.replace("\n", "\r\n"))
-            output.flush()
+        return text
 
     def _print_rest(self) -> None:
         """After the application has ended: what came last."""
         self._view.finish(width=shutil.get_terminal_size().columns)
-        self._print_now()
+        output = self.app.output
+        output.write_raw(self._take_unprinted().replace("\n", "\r\n"))
+        output.flush()
 
 
 class _InputHistory(FileHistory):
@@ -292,11 +319,3 @@ class _InputHistory(FileHistory):
             super().store_string(string)
         except OSError:
             return
-
-
-def _output() -> Output:
-    """The terminal, never asked where its cursor is: many do not answer, and nothing needs it."""
-    output = create_output()
-    if hasattr(output, "enable_cpr"):
-        output.enable_cpr = False
-    return output
