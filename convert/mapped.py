@@ -12,7 +12,7 @@ from sus_local.errors import ShardError
 
 from .source import Shard, TensorInfo
 
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 18
 
 
 class MappedShard:
