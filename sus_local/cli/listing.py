@@ -15,7 +15,7 @@ def conversation_lines(
     """One line a conversation: number, when, turns, title; ``*`` at the current one."""
     return [
         f"{'*' if row.id == current else ' '}{row.id:>5}  {when(row.updated_at)}  "
-        f"{row.num_turns:>3} {t('turns')}  {row.title or shorten(row.first) or t('untitled')}"
+        f"{row.num_turns:>3} {t('turns')}  {shorten(row.title or row.first) or t('untitled')}"
         for row in rows
     ]
 

@@ -199,5 +199,17 @@ PHRASES: Mapping[str, str] = {
     "is not given": "没有给出",
     "the index says {shard}": "索引中说在 {shard}",
     "the index does not name it": "索引中没有它",
+    "nothing was cached": "没有可用的缓存",
+    "kept {count} tokens in the context": "上下文中保留了 {count} 个 token",
+    "restored {count} tokens from {memory}": "从{memory}恢复了 {count} 个 token",
+    "kept {kept} tokens in the context, restored {count} tokens from {memory}": (
+        "上下文中保留了 {kept} 个 token，从{memory}恢复了 {count} 个"
+    ),
+    "shifted {count} tokens": "移动了 {count} 个 token",
+    "{what}; diverged at {place} from {other} cached tokens": (
+        "{what}；与 {other} 个已缓存的 token 在第 {place} 个处不同"
+    ),
+    "disk": "磁盘",
+    "RAM": "内存",
 }
 """What stands in such places, where it is words."""

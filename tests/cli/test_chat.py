@@ -513,3 +513,94 @@ def test_a_dumb_terminal_gets_plain_lines(model: str) -> None:
         ask(terminal, "markdown", "# Capitals")
         terminal.send("/bye")
         assert terminal.wait_end() == 0
+
+
+def test_ctrl_c_leaves_a_question_as_it_was(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "first", "You said: first")
+        terminal.send("/edit")
+        terminal.wait_until(lambda: terminal.text.count(">>> first") == 2, "the question")
+        terminal.type("\x03")
+        terminal.wait_until(lambda: terminal.text.endswith("\n>>>"), "the empty prompt")
+        ask(terminal, "second", "You said: second")
+    with saved() as history:
+        first, second = history.turns(1)
+        assert second.parent == first.id
+
+
+def test_a_parameter_alone_is_shown_and_not_changed(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.send("/set seed 7")
+        terminal.wait_for("seed 7")
+        terminal.send("/set seed")
+        terminal.wait_until(lambda: terminal.text.count("seed 7") == 3, "the parameter")
+        terminal.send("/set seed default")
+        terminal.wait_for("seed (default)")
+        terminal.send("/set top_k 2.5")
+        terminal.wait_for("it has to be a whole number")
+
+
+@pytest.mark.parametrize("word", ["exit", "quit"])
+def test_words_that_leave_other_chats_leave_this_one(model: str, word: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.send(word)
+        assert terminal.wait_end() == 0
+
+
+def test_three_quotes_hold_a_message_together(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.type('"""one\rtwo\r')
+        terminal.wait_for("... two")
+        ask(terminal, 'three"""', "You said: one")
+    with saved() as history:
+        assert history.turns(1)[0].user == "one\ntwo\nthree"
+
+
+def test_a_conversation_is_opened_by_its_title(model: str) -> None:
+    with chat(model, rows=60) as terminal:
+        terminal.wait_for(READY)
+        for title in ("Of capitals", "Of cats", "Capitals"):
+            terminal.send("/new")
+            ask(terminal, f"about {title}", f"You said: about {title}")
+            terminal.send(f"/title {title}")
+            terminal.wait_for(f"title: {title}")
+        terminal.send("/open of ca")
+        terminal.wait_for("2 titles have these words: 2, 1")
+        terminal.send("/open dogs")
+        terminal.wait_for("no title has these words")
+        terminal.send("/open capitals")
+        terminal.wait_for("3 Capitals")
+        terminal.send("/open cats")
+        terminal.wait_for("2 Of cats")
+
+
+def test_what_cannot_be_read_or_written_is_told(model: str, tmp_path: Path) -> None:
+    (tmp_path / "photo.JPG").write_bytes(b"\xff\xd8\xff")
+    with chat(model, columns=200) as terminal:
+        terminal.wait_for(READY)
+        terminal.send(f"/save {tmp_path / 'empty.md'}")
+        terminal.wait_for("there is nothing yet in this conversation")
+        ask(terminal, "hi", "You said: hi")
+        terminal.send(f"/file {tmp_path / 'photo.JPG'}")
+        terminal.wait_for("photo.JPG is a picture: the model reads text")
+        terminal.send(f"/save {tmp_path}")
+        terminal.wait_for(f"{tmp_path} is a folder")
+    assert not (tmp_path / "empty.md").exists()
+
+
+def test_the_keys_are_those_of_readline(model: str, tmp_path: Path) -> None:
+    inputrc = tmp_path / "inputrc"
+    inputrc.write_text("set editing-mode emacs\nset editing-mode vi\n")
+    with chat(model, INPUTRC=str(inputrc)) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("one two")
+        terminal.wait_for(">>> one two")
+        terminal.type("\x1b")
+        # A lone Escape is one only when nothing follows it for a moment.
+        terminal.wait_until(lambda: terminal.screen.cursor.x == len(">>> one tw"), "vi's motion")
+        terminal.type("bdw")
+        terminal.wait_gone("two")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -46,17 +46,20 @@ def test_every_frame_is_whole(model: str) -> None:
     assert BEGIN not in outside
 
 
-class Tmux:
-    """The chat in tmux, which breaks lines anew when its window changes; a context manager."""
+SHELL = ["sh", "-c", '"$@"; :', "sh"]
+"""Runs a command; what tmux started itself, it would not let stand still."""
 
-    def __init__(self, model: str, home: Path, **env: str) -> None:
+
+class Tmux:
+    """The chat below a shell in tmux, which breaks lines anew; a context manager."""
+
+    def __init__(self, shell: Sequence[str], model: str, home: Path, **env: str) -> None:
         self._name = f"sus-local-{home.name}-{os.getpid()}"
         variables = {**os.environ, "SUS_LOCAL_HOME": str(home), "LC_ALL": "C.UTF-8", **env}
         variables["PYTHONPATH"] = str(ROOT)
         start = ["new-session", "-d", "-x", "100", "-y", "30"]
-        # Below a shell: what tmux started itself, it would not let stand still.
-        program = ["sh", "-c", '"$@"; :', "sh", sys.executable, str(SCRIPTED), "chat", model]
-        self._tmux(*start, *program, env=variables)
+        self.command = [sys.executable, str(SCRIPTED), "chat", model]
+        self._tmux(*start, *shell, *self.command * (shell == SHELL), env=variables)
 
     def __enter__(self) -> Tmux:
         return self
@@ -93,8 +96,9 @@ class Tmux:
             program.resume()
 
     def _wait_until_still(self) -> None:
-        seen = [self.text]
-        self.wait(lambda text: seen.append(text) or seen[-2] == text)  # type: ignore[func-returns-value]
+        before = ""
+        while before != (now := self.text):
+            before = now
 
     def wait(self, condition: Callable[[str], bool]) -> None:
         end = time.monotonic() + 60
@@ -107,7 +111,7 @@ class Tmux:
 def tmux(model: str, tmp_path: Path) -> Iterator[Tmux]:
     if shutil.which("tmux") is None:
         pytest.skip("needs tmux")
-    with Tmux(model, tmp_path / "home", SCRIPT_DELAY="0.003") as opened:
+    with Tmux(SHELL, model, tmp_path / "home", SCRIPT_DELAY="0.003") as opened:
         opened.wait(lambda text: ">>>" in text)
         yield opened
 
@@ -130,3 +134,20 @@ def test_a_window_that_changes_in_an_answer_keeps_nothing_old(tmux: Tmux) -> Non
     shown = words(text)
     assert shown == sorted(set(shown))
     assert text.split("\n")[-1] == ">>>"
+
+
+def test_ctrl_z_goes_to_the_shell_and_fg_comes_back(model: str, tmp_path: Path) -> None:
+    if shutil.which("tmux") is None or shutil.which("bash") is None:
+        pytest.skip("needs tmux and bash")
+    shell = ["bash", "--norc", "-i"]
+    with Tmux(shell, model, tmp_path / "home", SCRIPT_DELAY="0.003") as tmux:
+        tmux.type(" ".join(tmux.command), "Enter")
+        tmux.wait(lambda text: ">>>" in text)
+        tmux.type("long", "Enter")
+        tmux.wait(lambda text: len(words(text)) > 20)
+        tmux.type("C-z")
+        tmux.wait(lambda text: "Stopped" in text)
+        tmux.type("fg", "Enter")
+        tmux.wait(lambda text: len(words(text)) > 40)
+        tmux.type("C-c")
+        tmux.wait(lambda text: "stopped by you" in " ".join(text.split()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sus_local.cli.listing import shorten
 from sus_local.cli.text import t
+from sus_local.cli.told import told
 from sus_local.errors import RequestError
 
 if TYPE_CHECKING:
@@ -16,10 +17,12 @@ KEYS = (
     ("Enter", "send; a line that ends in \\ goes on"),
     ("Alt-Enter", "a new line"),
     ("Tab", "complete a command or a file name"),
+    ('"""', "begins a message of several lines, and ends it"),
     ("Up, Ctrl-R", "earlier input, search in it"),
     ("Ctrl-X Ctrl-E", "write in the editor ($EDITOR)"),
     ("Ctrl-C", "stop the answer; once more at the prompt: leave"),
-    ("Ctrl-D", "leave"),
+    ("Ctrl-Z", "to the shell; fg comes back"),
+    ("Ctrl-D, exit", "leave"),
 )
 
 _BAR_CELLS = 30
@@ -69,7 +72,7 @@ def stats(dialogue: Dialogue, _argument: str) -> None:
     ]
     note = session.conversation.turns[-1].usage.cache_note if session.conversation.turns else ""
     if note:
-        rows.append((t("last time"), note))
+        rows.append((t("last time"), told(note)))
     dialogue.ui.say(_table(rows))
 
 

@@ -37,7 +37,7 @@ COMMANDS: dict[str, Command] = {
     "/help": Command(about.help_, "", "show this", at_once=True),
     "/new": Command(keep.new, "", "begin another conversation"),
     "/list": Command(keep.list_, "", "list the conversations", at_once=True),
-    "/open": Command(keep.open_, "NUMBER", "go on with a conversation"),
+    "/open": Command(keep.open_, "NUMBER | TITLE", "go on with a conversation"),
     "/title": Command(keep.title, "[TEXT]", "show or set the title"),
     "/search": Command(keep.search, "WORDS", "find text in all conversations", at_once=True),
     "/delete": Command(keep.delete, "[NUMBER]", "delete a conversation, this one by default"),
@@ -86,6 +86,6 @@ def _find(name: str) -> Command:
     if len(begun) == 1:
         return COMMANDS[begun[0]]
     near = difflib.get_close_matches(name, COMMANDS, n=1)
-    mean = t("did you mean {name}?", name=near[0]) if near else t("/help lists all")
-    hint = t("{mean} A message may begin with //", mean=mean)
+    mean = t("did you mean {name}?", name=near[0]) if near else t("/help lists all.")
+    hint = t("{mean} A message that begins with / is sent as //…", mean=mean)
     raise RequestError(t("there is no command {name}", name=name), hint=hint)

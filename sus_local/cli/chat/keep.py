@@ -35,8 +35,27 @@ def list_(dialogue: Dialogue, _argument: str) -> None:
 
 
 def open_(dialogue: Dialogue, argument: str) -> None:
-    """Go on with a conversation."""
-    show_opened(dialogue, dialogue.session.open(_number(argument)))
+    """Go on with a conversation, by its number or by words of its title."""
+    number = _titled(dialogue, argument) if argument else _number(argument)
+    show_opened(dialogue, dialogue.session.open(number))
+
+
+def _titled(dialogue: Dialogue, argument: str) -> int:
+    """The conversation of a number, or the only one whose title has these words."""
+    if argument.isdecimal():
+        return int(argument)
+    names = {
+        row.id: (row.title or row.first).lower() for row in dialogue.session.saved.conversations()
+    }
+    found = [number for number, name in names.items() if name == argument.lower()]
+    found = found or [number for number, name in names.items() if argument.lower() in name]
+    if not found:
+        raise RequestError(t("no title has these words"), hint=t("/list shows their numbers"))
+    if len(found) > 1:
+        numbers = ", ".join(map(str, found[:_LISTED]))
+        several = t("{count} titles have these words: {numbers}", count=len(found), numbers=numbers)
+        raise RequestError(several, hint="/open NUMBER")
+    return found[0]
 
 
 def show_opened(dialogue: Dialogue, unanswered: str) -> None:
@@ -96,7 +115,10 @@ def save(dialogue: Dialogue, argument: str) -> None:
     """Write the conversation to a file."""
     if not argument:
         raise RequestError(t("save to which file?"), hint="/save notes.md, /save chat.json")
+    dialogue.session.last_turn()
     path = Path(os.path.expanduser(argument))
+    if path.is_dir():
+        raise RequestError(t("{path} is a folder", path=path), hint=f"/save {path / 'chat.md'}")
     if path.exists():
         question = t("{path} is there already. Write over it?", path=path)
         dialogue.ui.confirm(question, lambda: _write(dialogue, path))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Protocol
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
+from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -63,6 +66,17 @@ def key_bindings(keyboard: Keyboard) -> KeyBindings:
         keyboard.edit()
 
     return keys
+
+
+def editing_mode() -> EditingMode:
+    """Vi's keys for who has ``set editing-mode vi`` for readline, as other programs take it."""
+    path = Path(os.environ.get("INPUTRC") or Path.home() / ".inputrc")
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    modes = [line.split()[2:3] for line in lines if line.split()[:2] == ["set", "editing-mode"]]
+    return EditingMode.VI if modes[-1:] == [["vi"]] else EditingMode.EMACS
 
 
 def complete(buffer: Buffer) -> None:

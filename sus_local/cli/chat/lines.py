@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from sus_local.cli.chat.dialogue import Dialogue
+from sus_local.cli.chat.message import LEAVING
 from sus_local.cli.chat.paint import PROMPT
 from sus_local.cli.output import note
 
@@ -26,7 +27,9 @@ class Lines:
         dialogue.session.load()
         dialogue.attempt(prepare)
         while not self._leaving and (line := self._read()):
-            if line.strip():
+            if line.strip() in LEAVING:
+                self.leave()
+            elif line.strip():
                 dialogue.handle(line.strip())
 
     def _read(self) -> str:

@@ -28,7 +28,8 @@ from sus_local.cli.ask import is_yes
 from sus_local.cli.chat.answer_view import AnswerView
 from sus_local.cli.chat.completer import ChatCompleter
 from sus_local.cli.chat.frames import Drawing, open_output
-from sus_local.cli.chat.keys import key_bindings
+from sus_local.cli.chat.keys import editing_mode, key_bindings
+from sus_local.cli.chat.message import LEAVING, is_open, unquoted
 from sus_local.cli.chat.paint import PROMPT, Paint
 from sus_local.cli.chat.pump import Pump
 from sus_local.cli.text import t
@@ -80,6 +81,8 @@ class Screen:
             reserve_space_for_menu=6,
             key_bindings=key_bindings(self),
             erase_when_done=True,
+            enable_suspend=True,
+            editing_mode=editing_mode(),
             output=open_output(),
         )
         if hasattr(signal, "SIGWINCH"):
@@ -164,13 +167,18 @@ class Screen:
             buffer.delete_before_cursor()
             buffer.insert_text("\n")
             return
-        text = buffer.text.strip()
+        if is_open(buffer.text):
+            buffer.insert_text("\n")
+            return
+        text = unquoted(buffer.text)
         self._warned_to_leave = False
         if text:
             buffer.append_to_history()
         buffer.reset()
         if self._question is not None:
             self._decide(text)
+        elif text in LEAVING:
+            self.leave()
         elif self._pump is not None:
             self._pump.submit(text)
 
@@ -199,6 +207,8 @@ class Screen:
         elif buffer.text:
             buffer.append_to_history()
             buffer.reset()
+            if self._pump is not None:
+                self._pump.submit("")  # a question that was to be changed stays as it is
         elif self._warned_to_leave:
             self.leave()
         else:

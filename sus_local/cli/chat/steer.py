@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sus_local.turn import Turn
 
 LARGEST_FILE_BYTES = 4 << 20
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic")
 
 SETTABLE: dict[str, type] = {
     "temperature": float,
@@ -119,11 +120,13 @@ def system(dialogue: Dialogue, argument: str) -> None:
     was_empty = not session.conversation.tree
     session.system = None if argument == "-" else argument
     session.new()
-    dialogue.ui.say(
-        t("The system message is set.")
-        if was_empty
-        else t("A new conversation, with this system message.")
-    )
+    if session.system is None:
+        told = t("No system message.") if was_empty else t("A new conversation.")
+    elif was_empty:
+        told = t("The system message is set.")
+    else:
+        told = t("A new conversation, with this system message.")
+    dialogue.ui.say(told)
 
 
 def set_(dialogue: Dialogue, argument: str) -> None:
@@ -138,7 +141,8 @@ def set_(dialogue: Dialogue, argument: str) -> None:
     if name not in SETTABLE:
         raise SamplingError(t("there is no parameter {name}", name=name), hint=t("/set shows all"))
     before = dict(session.sampling)
-    session.sampling.pop(name, None)
+    if len(words) > 1:
+        session.sampling.pop(name, None)
     if len(words) > 1 and words[1] != "default":
         session.sampling[name] = _value(name, words[1])
     try:
@@ -151,12 +155,14 @@ def set_(dialogue: Dialogue, argument: str) -> None:
 def _value(name: str, text: str) -> Any:
     if name == "stop":
         return (text,)
+    kind = SETTABLE[name]
     try:
-        return SETTABLE[name](text)
+        return kind(text)
     except ValueError as error:
-        raise SamplingError(
-            t("{name} is {value}, it has to be a number", name=name, value=text)
-        ) from error
+        wrong = "{name} is {value}, it has to be a number"
+        if kind is int:
+            wrong = "{name} is {value}, it has to be a whole number"
+        raise SamplingError(t(wrong, name=name, value=text)) from error
 
 
 def _shown(params: Any, name: str) -> str:
@@ -191,6 +197,8 @@ def file(dialogue: Dialogue, argument: str) -> None:
 
 
 def _read_text(path: Path) -> str:
+    if path.suffix.lower() in _PICTURES:
+        raise RequestError(t("{path} is a picture: the model reads text", path=path.name))
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE_BYTES:
