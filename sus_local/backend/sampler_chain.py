@@ -1,6 +1,7 @@
 """A llama.cpp sampler chain for one answer, in the order that llama.cpp's own programs use.
 
 Logit bias, grammar, penalties, DRY, top-k, typical, top-p, min-p, XTC, temperature, then the draw.
+Where only the most likely token is asked for, no chain.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from llama_cpp import llama_cpp as c
 
 from sus_local.errors import GrammarError, SamplingError
@@ -156,6 +158,44 @@ class SamplerChain:
             rest.append(c.llama_sampler_chain_remove(self._chain, 0))
         for part in [sampler, *rest]:
             self._add(part)
+
+
+class MostLikely:
+    """Takes the most likely token, straight from llama.cpp's row of logits.
+
+    A chain would first make a table of the whole vocabulary: 0.1 ms for 64000 tokens.
+
+    Args:
+        context: The ``llama_context``.
+        n_vocab: Length of a row.
+    """
+
+    def __init__(self, context: Any, n_vocab: int) -> None:
+        self._context = context
+        self._row_type = ctypes.c_float * n_vocab
+        self._rows: dict[int, np.ndarray[Any, np.dtype[np.float32]]] = {}
+
+    @staticmethod
+    def suits(params: SamplingParams) -> bool:
+        """Whether nothing changes the logits."""
+        changed = params.logit_bias or params.dry_multiplier or _has_penalties(params)
+        ruled = params.grammar is not None or params.json_schema is not None
+        return params.greedy and not changed and not ruled
+
+    def sample(self, row: int) -> int:
+        """The next token from the logits of batch row ``row``."""
+        pointer = c.llama_get_logits_ith(self._context, row)
+        address = ctypes.addressof(pointer.contents)
+        logits = self._rows.get(address)
+        if logits is None:
+            row_of_logits: Any = self._row_type.from_address(address)
+            view = np.frombuffer(row_of_logits, dtype=np.float32)
+            logits = self._rows[address] = view
+        return int(logits.argmax())
+
+    def close(self) -> None:
+        """Let go of the rows."""
+        self._rows.clear()
 
 
 def _has_penalties(params: SamplingParams) -> bool:

@@ -20,6 +20,7 @@ from sus_local.backend import llama_cpp
 from sus_local.backend.base import DecodeAborted, Slice
 from sus_local.backend.llama_cpp import LlamaCpp
 from sus_local.backend.options import LoadOptions
+from sus_local.backend.sampler_chain import MostLikely
 from sus_local.errors import (
     EngineClosedError,
     GrammarError,
@@ -213,6 +214,35 @@ def test_a_bias_against_all_that_a_grammar_allows_does_no_harm(llm: LLM) -> None
 
 
 # Logits
+
+
+@pytest.mark.parametrize("question", ["Tell me something.", "What is 3 + 4?", "你好"])
+def test_the_most_likely_token_is_that_of_a_greedy_chain(llm: LLM, question: str) -> None:
+    prompt = [{"role": "user", "content": question}]
+    greedy = {"temperature": 0, "max_tokens": 40, "ignore_eos": True}
+    quick = llm.generate(prompt, sampling=SamplingParams(**greedy))  # type: ignore[arg-type]
+    bias = {0: 0.0}  # has no effect, but needs the chain
+    chain = llm.generate(prompt, sampling=SamplingParams(**greedy, logit_bias=bias))  # type: ignore[arg-type]
+    assert len(set(quick.token_ids)) > 5
+    assert quick.token_ids == chain.token_ids
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"temperature": 0.1},
+        {"logit_bias": {1: 1.0}},
+        {"repetition_penalty": 1.1},
+        {"presence_penalty": 0.1},
+        {"dry_multiplier": 0.8},
+        {"grammar": 'root ::= "a"'},
+        {"json_schema": {}},
+    ],
+    ids=str,
+)
+def test_whatever_changes_the_choice_has_a_chain(changed: dict[str, Any]) -> None:
+    assert MostLikely.suits(SamplingParams(temperature=0, repetition_penalty=1.0))
+    assert not MostLikely.suits(SamplingParams(**{"temperature": 0, **changed}))
 
 
 def test_logprobs_are_log_probabilities(llm: LLM) -> None:
