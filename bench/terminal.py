@@ -28,6 +28,7 @@ STOP_SECONDS = 20.0
 SHOWN_SECONDS = 2.0
 # Small enough to load at once, slow enough that an answer can be interrupted.
 SLOW = Shape(n_layer=12, n_embd=768, n_ff=2048, n_head=12, n_head_kv=4, n_vocab=8000)
+MARKS = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
 _SAVED = re.compile(r"KV cache (\d+)/(\d+)")
 
 
@@ -92,7 +93,12 @@ def main() -> None:
                     measure(peer, columns[peer.name], options.model, slow)
         if options.llama_cpp:
             columns["llama-server"] = _server(options.llama_cpp / "bin", options.model)
-    print("\n".join(_table(columns)))
+    table = "\n".join(_table(columns))
+    print(table)
+    if options.write:
+        text = options.write.read_text(encoding="utf-8")
+        fresh = MARKS.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text)
+        options.write.write_text(fresh, encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -101,6 +107,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's build folder, with bin/")
     parser.add_argument("--llm", type=Path, help="the program llm, with its plugin llm-gguf")
+    parser.add_argument("--write", type=Path, help="a page that has the table between two marks")
     options = parser.parse_args()
     options.model = options.model.resolve()
     if options.llama_cpp is not None:
