@@ -212,9 +212,15 @@ def _grammar(params: SamplingParams) -> str | None:
     if not params.json_schema:
         return str(JSON_GBNF)
     try:
-        return str(json_schema_to_gbnf(json.dumps(params.json_schema)))
+        grammar = str(json_schema_to_gbnf(json.dumps(params.json_schema)))
     except Exception as error:
         raise GrammarError(
             f"the JSON schema cannot be made a grammar: {error}",
             hint="see the JSON schema features that llama.cpp's grammars support",
         ) from error
+    return grammar.replace(_ANY_CHARACTER, _JSON_CHARACTER)
+
+
+_ANY_CHARACTER = r'char ::= [^"\\] |'
+_JSON_CHARACTER = r'char ::= [^"\\\x00-\x1F] |'
+"""The bindings let strings have raw newlines, which JSON does not."""

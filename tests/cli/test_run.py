@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ def test_an_answer_obeys_a_schema(demo_gguf: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps(schema))
     done = run("run", str(demo_gguf), "Give a number.", "--schema", str(path), "-n", "40")
     assert json.loads(done.stdout)["n"] in (1, 2)
+
+
+def test_a_string_by_a_schema_has_no_raw_newline(demo_gguf: Path) -> None:
+    import sus_local
+
+    schema = {"type": "object", "properties": {"s": {"type": "string"}}, "required": ["s"]}
+    with sus_local.load(demo_gguf) as llm:
+        wanted = dict.fromkeys(llm.tokenize("\n\n") + llm.tokenize("a\nb"), 50.0)
+        params = sus_local.SamplingParams(json_schema=schema, max_tokens=40, temperature=0)
+        plain = llm.generate(CAPITAL, sampling=params)
+        forced = llm.generate(CAPITAL, sampling=replace(params, logit_bias=wanted))
+    assert plain.text.startswith("{")
+    assert "\n" not in plain.text + forced.text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
