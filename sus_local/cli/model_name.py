@@ -23,6 +23,17 @@ def model_file(name: str) -> Path:
     return models.resolve(name)
 
 
+def stored_model(name: str) -> models.StoredModel:
+    """The model, with all its files, that a user means by ``name``.
+
+    Raises:
+        ModelNotFoundError: There is none; the hint is the next command.
+    """
+    if name.lower() == DEMO and not Path(name).exists():
+        return models.at_path(model_file(name))
+    return models.find(name)
+
+
 def last_or_only() -> str:
     """The model to take where none is named: the one used last, else the only one.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sus_local.cli.completion import complete_model
+from sus_local.cli.model_name import stored_model
 from sus_local.cli.text import t
 
 if TYPE_CHECKING:
@@ -111,9 +112,8 @@ def show(model: str, as_json: bool) -> None:
     Its files and metadata, where it came from, and the types of its tensors.
     """
     from sus_local.cli.output import emit_json
-    from sus_local.models import find
 
-    stored = find(model)
+    stored = stored_model(model)
     value = _everything(stored)
     if as_json:
         emit_json(value)
@@ -178,11 +178,11 @@ def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
         raise click.UsageError("give the names of models, or --all")
     from sus_local import checksums
     from sus_local.cli.output import emit_json
-    from sus_local.models import find, list_models
+    from sus_local.models import list_models
 
     every = [model for model in list_models() if checksums.state(model) != "none"]
     results = []
-    for model in every if everything else [find(name) for name in names]:
+    for model in every if everything else [stored_model(name) for name in names]:
         with _progress(model) as on_bytes:
             checked = checksums.verify(model, on_bytes=on_bytes)
         results.append({"name": model.name, "files": checked.num_files, "bytes": checked.num_bytes})

@@ -149,3 +149,15 @@ def test_an_unknown_number(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = call(capsys, "show", "99")
     assert status == 1
     assert "there is no conversation 99" in err
+
+
+def test_the_latest_conversation_is_shown_without_a_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, out, _ = call(capsys, "show")
+    assert out == "# hello there\n\n**You:** hello there\n\n**tiny:** Hi!\n"
+    monkeypatch.setenv("SUS_LOCAL_HOME", str(tmp_path / "empty"))
+    assert call(capsys, "show")[::2] == (
+        1,
+        "error: no conversation is saved yet\nhint: sus-local chat\n",
+    )

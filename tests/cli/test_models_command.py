@@ -140,3 +140,11 @@ def test_pull_of_no_such_repository(hub: HubServer, capsys: pytest.CaptureFixtur
     status, out, _ = call(capsys, "pull", "tiny/none", "--json")
     assert status == 1
     assert json.loads(out)["error"]["type"] == "RepositoryNotFoundError"
+
+
+def test_the_demo_model_is_shown_and_verified_by_its_short_name(
+    demo_gguf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert value(capsys, "models", "show", "demo")["name"].startswith("sus-local-demo-")
+    (verified,) = value(capsys, "models", "verify", "demo")["verified"]
+    assert verified["files"] == 1
