@@ -11,6 +11,7 @@ import click
 
 from sus_local.cli.output import emit_json, note
 from sus_local.cli.text import t
+from sus_local.cli.told import told
 from sus_local.convert.types import FILE_TYPES
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def told_plan(plan: Plan) -> str:
         )
     )
     lines += [
-        t("  does not fit: it {problem}", problem=problem.message) for problem in plan.problems
+        t("  does not fit: it {problem}", problem=told(problem.message))
+        for problem in plan.problems
     ]
     return "\n".join(lines)
 

@@ -48,10 +48,10 @@ def _plans(model: str | None, devices: Sequence[Device]) -> Sequence[Plan]:
 
     if model is None:
         return every_plan(SUS_CHAT_34B, devices, kv_ram_bytes=DEFAULT_KV_RAM_BYTES)
-    from sus_local.models import resolve
+    from sus_local.cli.model_name import model_file
     from sus_local.offload.gguf_facts import read_facts
 
-    facts = read_facts(resolve(model))
+    facts = read_facts(model_file(model))
     return [best_plan(facts, devices, kv_ram_bytes=DEFAULT_KV_RAM_BYTES)]
 
 

@@ -116,9 +116,13 @@ def run(args: Sequence[str]) -> int:
     Every error becomes one line on standard error (or JSON, with ``--json``): 1 for a failure,
     2 for wrong usage, 130 after Ctrl-C, 141 where the reader of the output went away.
     """
+    from sus_local.cli.logs import shown
+    from sus_local.cli.output import note
+
     text.use(text.choose(args))
     try:
-        status = _invoke(args)
+        with shown(note):
+            status = _invoke(args)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SUS_LOCAL_DEBUG") == "1" and not isinstance(error, click.ClickException):
             raise

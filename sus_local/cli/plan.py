@@ -9,6 +9,7 @@ import click
 from sus_local.cli.completion import complete_model
 from sus_local.cli.options import loading_options, loading_values
 from sus_local.cli.text import t
+from sus_local.cli.told import told
 
 if TYPE_CHECKING:
     from sus_local.offload.plan import Plan
@@ -40,8 +41,8 @@ def plan(model: str, as_json: bool, **options: Any) -> None:
 def _decide(model: str, values: dict[str, Any]) -> Plan:
     """The plan of ``load`` with its default settings but for ``values``."""
     from sus_local.backend.options import LoadOptions, num_outputs
+    from sus_local.cli.model_name import model_file
     from sus_local.llm import DEFAULT_KV_RAM_BYTES, DEFAULT_MAX_SEQUENCES
-    from sus_local.models import resolve
     from sus_local.offload.devices import find_devices
     from sus_local.offload.gguf_facts import read_facts
     from sus_local.offload.plan import plan as decide
@@ -49,7 +50,7 @@ def _decide(model: str, values: dict[str, Any]) -> Plan:
     values.pop("n_threads", None)
     knobs = LoadOptions()
     return decide(
-        read_facts(resolve(model)),
+        read_facts(model_file(model)),
         find_devices(),
         n_batch=knobs.n_batch,
         n_ubatch=knobs.n_ubatch,
@@ -74,7 +75,7 @@ def _print(decided: Plan) -> None:
     from sus_local.cli.sizes import size
     from sus_local.cli.table import print_table
 
-    rows = [(line.device, line.what, size(line.num_bytes)) for line in decided.lines]
+    rows = [(line.device, told(line.what), size(line.num_bytes)) for line in decided.lines]
     for device in decided.devices:
         if used := decided.num_bytes(device):
             free = size(device.free_bytes)

@@ -211,5 +211,24 @@ PHRASES: Mapping[str, str] = {
     ),
     "disk": "磁盘",
     "RAM": "内存",
+    "weights of {count} layers": "{count} 层的权重",
+    "weights of 1 layer": "1 层的权重",
+    "KV cache, {type}, {count} layers": "KV 缓存，{type}，{count} 层",
+    "KV cache, {type}, 1 layer": "KV 缓存，{type}，1 层",
+    "output matrix": "输出矩阵",
+    "compute buffer": "计算缓冲区",
+    "embedding": "词嵌入",
+    "logits": "logits（输出）",
+    "scratch": "临时空间",
+    "prompt cache": "提示缓存",
+    "{gpu} is here, but the installed llama.cpp was built without {backend}: {command}": (
+        "本机有 {gpu}，但已安装的 llama.cpp 编译时没有 {backend}：{command}"
+    ),
+    "{why}; next attempt in {seconds} s": "{why}；{seconds} 秒后重试",
+    "the hub sends nothing": "hub 没有发送任何内容",
+    "needs {needed} of memory, this machine has {total}": "需要 {needed} 内存，本机有 {total}",
+    "needs {needed} of disk at {folder}, {free} is free": (
+        "{folder} 需要 {needed} 磁盘，可用 {free}"
+    ),
 }
 """What stands in such places, where it is words."""

@@ -150,7 +150,9 @@ HINTS: Mapping[str, str] = {
     "did you mean {names}? All: sus-local models list": (
         "是不是 {names}？全部：sus-local models list"
     ),
-    "no model is here yet: {commands}": "这里还没有模型：{commands}",
+    "no model is here yet: sus-local demo, or sus-local pull org/repo:Q4_K_M": (
+        "这里还没有模型：sus-local demo，或 sus-local pull org/repo:Q4_K_M"
+    ),
     "a checkpoint's folder is converted first: {command}": "检查点文件夹要先转换：{command}",
     "{one}, or {other}": "{one}，或 {other}",
     "start a new conversation, or load a larger n_ctx": "请开始新的对话，或用更大的 n_ctx 加载",

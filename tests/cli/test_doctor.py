@@ -109,3 +109,12 @@ def test_a_plan_adds_up(demo_gguf: Path) -> None:
     assert value["fits"]
     assert sum(line["bytes"] for line in value["ledger"]) == value["memory_bytes"]["CPU"]
     assert "together, of 30.06 GB free" in run(plan, str(demo_gguf)).stdout
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("command", ["doctor", "plan"])
+def test_the_demo_model_is_meant_by_its_short_name(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run([command, "demo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from sus_local.cli import main, text
 from sus_local.cli.localise import localised
+from sus_local.cli.logs import shown
 from sus_local.cli.told import _texts, told
 from sus_local.cli.zh import TEXTS
 from tests.cli.sentences import ROOT, VALUE, Sentence, sentences
@@ -147,3 +149,30 @@ def test_what_programs_read_is_english_everywhere(capsys: pytest.CaptureFixture[
 def test_a_path_in_an_error_stays_as_it_is(chinese: None, tmp_path: Path) -> None:
     odd = tmp_path / "there is no turn 3, or reading"
     assert told(f"there is no file {odd}") == f"没有文件 {odd}"
+
+
+@pytest.mark.parametrize(
+    "english",
+    [
+        "weights of 12 layers",
+        "KV cache, q8_0, 1 layer",
+        "kept 12 tokens in the context, restored 3 tokens from disk",
+        "nothing was cached; diverged at 7 from 90 cached tokens",
+        "RTX 4090 is here, but the installed llama.cpp was built without CUDA: pip install x",
+        "the hub answered 503 when asked for a.gguf; next attempt in 4 s",
+        "needs 21.00 GB of memory, this machine has 8.00 GB",
+    ],
+)
+def test_other_words_of_the_library_are_told_in_chinese(chinese: None, english: str) -> None:
+    assert len(re.findall(r"\b[a-z]{3,}\b", told(english))) <= 4  # names and commands
+    assert CHINESE.search(told(english))
+
+
+def test_what_the_library_logs_is_shown_in_the_language_in_use(
+    chinese: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+    with shown(seen.append):
+        logging.getLogger("sus_local.hub").warning("%s; next attempt in %.0f s", "no", 4.0)
+    assert seen == ["no；4 秒后重试"]
+    assert capsys.readouterr() == ("", "")

@@ -14,6 +14,7 @@ from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.lines import Lines
 from sus_local.cli.chat.session import Session
 from sus_local.cli.failure import memory_only_lines
+from sus_local.cli.logs import shown
 from sus_local.cli.model_name import DEMO, last_or_only, model_file
 from sus_local.cli.output import note
 from sus_local.cli.text import t
@@ -136,6 +137,7 @@ class Start:
         from sus_local.cli.chat.pump import Pump
 
         note(f"{dialogue.session.title_of_model} · {t('/help shows the commands, Ctrl-D leaves')}")
-        ui.run(Pump(dialogue, prepare))
+        with shown(ui.warn):  # to the terminal directly, it would tear the drawing
+            ui.run(Pump(dialogue, prepare))
         if dialogue.totals.num_answers and dialogue.session.recorder.number is not None:
             note(t("Go on with: {command}", command="sus-local chat --continue"))
