@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -111,10 +112,8 @@ def test_a_plan_adds_up(demo_gguf: Path) -> None:
     assert "together, of 30.06 GB free" in run(plan, str(demo_gguf)).stdout
 
 
+@pytest.mark.usefixtures("machine")
 @pytest.mark.model
-@pytest.mark.parametrize("command", ["doctor", "plan"])
-def test_the_demo_model_is_meant_by_its_short_name(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main.run([command, "demo", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["model"]
+@pytest.mark.parametrize("command", [doctor, plan])
+def test_the_demo_model_is_meant_by_its_short_name(command: click.Command) -> None:
+    assert json.loads(run(command, "demo", "--json").stdout)["model"]
