@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from sus_local.backend.ggml_devices import Device
 from sus_local.cli.doctor import doctor
+from sus_local.cli.localise import localised
 from sus_local.cli.plan import plan
 from sus_local.offload import devices
 
@@ -29,7 +30,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
 
 
 def run(command: Any, *args: str) -> Result:
-    return CliRunner().invoke(command, args, catch_exceptions=False)
+    return CliRunner().invoke(localised(command), args, catch_exceptions=False)
 
 
 @pytest.mark.usefixtures("machine")
