@@ -106,7 +106,7 @@ def test_a_long_list_and_long_code_are_printed_while_they_come(text: str, most: 
     view, printed = AnswerView(plain=False, colors=False), 0
     for at in range(len(text)):
         printed += len(view.add(text[at], width=60))
-        assert len(view.tail) <= most
+        assert len(view.tail.text) <= most
     assert printed > 100
     whole = to_ansi(text, width=60, colors=False) + "\n"
     assert drawn(text, step=1) == drawn(text, step=50) == whole
@@ -145,3 +145,13 @@ def test_plain_text_is_printed_line_by_line() -> None:
     assert view.draw_tail(view.tail, width=40, rows=3) == "# on"
     assert view.add("e\ntw", width=40) == "# one\n"
     assert view.finish(width=40) == "tw\n"
+
+
+def test_the_tail_stands_off_from_what_is_finished() -> None:
+    view = AnswerView(plain=False, colors=False)
+    before = view.tail
+    assert view.add("One.\n\nTw", width=40) == "One.\n"
+    assert view.draw_tail(view.tail, width=40, rows=5) == "\nTw"
+    assert view.draw_tail(before, width=40, rows=5) == ""
+    view.add("o.\n\n- a\n- b", width=40)
+    assert view.draw_tail(view.tail, width=40, rows=5) == " • b"

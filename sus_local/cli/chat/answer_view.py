@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sus_local.cli.chat.markdown import split_finished, split_long_paragraph, to_ansi
 from sus_local.cli.chat.paint import printable
+
+
+class Tail(NamedTuple):
+    """The unfinished part of an answer.
+
+    Attributes:
+        text: As the model wrote it.
+        gap: What stands before it: a newline after a finished block.
+    """
+
+    text: str = ""
+    gap: str = ""
 
 
 class AnswerView:
@@ -19,12 +33,12 @@ class AnswerView:
         self._colors = colors
         self._text = ""
         self._gap = ""
-        self._drawn: tuple[tuple[str, int], str] = (("", 0), "")
+        self._drawn: tuple[tuple[Tail, int], str] = ((Tail(), 0), "")
 
     @property
-    def tail(self) -> str:
-        """The text of the unfinished block."""
-        return self._text
+    def tail(self) -> Tail:
+        """What is not finished yet."""
+        return Tail(self._text, self._gap)
 
     def add(self, text: str, *, width: int) -> str:
         """More text came; gives what is finished by it, drawn, to be printed now."""
@@ -55,12 +69,13 @@ class AnswerView:
         gap, self._gap = self._gap, "" if goes_on else "\n"
         return f"{gap}{drawn}\n"
 
-    def draw_tail(self, text: str, *, width: int, rows: int) -> str:
+    def draw_tail(self, tail: Tail, *, width: int, rows: int) -> str:
         """The last ``rows`` lines of a tail, drawn."""
-        text = _end_of(text, 2 * max(rows, 1))
-        if self._drawn[0] != (text, width):
+        tail = Tail(_end_of(tail.text, 2 * max(rows, 1)), tail.gap)
+        if self._drawn[0] != (tail, width):
+            text = tail.text
             whole = text if self._plain else to_ansi(text, width=width, colors=self._colors)
-            self._drawn = ((text, width), self._gap + whole if whole.strip() else "")
+            self._drawn = ((tail, width), tail.gap + whole if whole.strip() else "")
         return "\n".join(self._drawn[1].split("\n")[-max(rows, 1) :])
 
 

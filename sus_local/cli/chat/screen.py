@@ -25,7 +25,7 @@ from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import FileHistory
 
 from sus_local.cli.ask import is_yes
-from sus_local.cli.chat.answer_view import AnswerView
+from sus_local.cli.chat.answer_view import AnswerView, Tail
 from sus_local.cli.chat.completer import ChatCompleter
 from sus_local.cli.chat.frames import Drawing, open_output
 from sus_local.cli.chat.keys import editing_mode, key_bindings
@@ -54,8 +54,7 @@ class Screen:
         self._view = self._new_view()
         self._lock = threading.Lock()
         self._unprinted: list[str] = []
-        self._next_tail = ""
-        self._tail = ""
+        self._next_tail = self._tail = Tail()
         self._question: Callable[[], None] | None = None
         self._warned_to_leave = False
         self._in_editor = False
@@ -246,7 +245,7 @@ class Screen:
 
     def end_answer(self) -> None:
         """Print the rest."""
-        self._print(self._view.finish(width=shutil.get_terminal_size().columns), tail="")
+        self._print(self._view.finish(width=shutil.get_terminal_size().columns), tail=Tail())
 
     def fill(self, text: str) -> None:
         """Put a text into the input, before what the user typed meanwhile."""
@@ -278,7 +277,7 @@ class Screen:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(action)
 
-    def _print(self, text: str, *, tail: str | None = None) -> None:
+    def _print(self, text: str, *, tail: Tail | None = None) -> None:
         """Print ``text`` above the prompt; with it, the tail becomes ``tail``."""
         with self._lock:
             self._next_tail = self._next_tail if tail is None else tail
