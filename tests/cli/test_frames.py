@@ -24,13 +24,6 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    path = tmp_path / "tiny.gguf"
-    path.write_bytes(b"GGUF")
-    return str(path)
-
-
 def test_every_frame_is_whole(model: str) -> None:
     with Terminal(["chat", model], env={"SCRIPT_DELAY": "0.004"}) as terminal:
         terminal.wait_for(">>>")
@@ -54,7 +47,7 @@ class Tmux:
     """The chat below a shell in tmux, which breaks lines anew; a context manager."""
 
     def __init__(self, shell: Sequence[str], model: str, home: Path, **env: str) -> None:
-        self._name = f"sus-local-{home.name}-{os.getpid()}"
+        self._name = f"sus-local-{os.getpid()}-{home.parent.name}"
         variables = {**os.environ, "SUS_LOCAL_HOME": str(home), "LC_ALL": "C.UTF-8", **env}
         variables["PYTHONPATH"] = str(ROOT)
         start = ["new-session", "-d", "-x", "100", "-y", "30"]

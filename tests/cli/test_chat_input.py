@@ -1,0 +1,165 @@
+"""What one types in the chat: lines, keys, pastes, and how one leaves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("needs a pseudo-terminal", allow_module_level=True)
+
+from tests.cli.conversing import READY, ask, chat, saved
+
+pytestmark = pytest.mark.slow
+
+
+def test_typing_goes_on_while_an_answer_comes(model: str) -> None:
+    with chat(model, SCRIPT_DELAY="0.003") as terminal:
+        terminal.wait_for(READY)
+        terminal.send("long")
+        terminal.wait_for("word20")
+        terminal.type("next question")
+        terminal.wait_for(">>> next question")
+        assert "working" in terminal.text
+        terminal.type("\r")
+        terminal.wait_for("1 waiting")
+        terminal.type("\x03")
+        terminal.wait_for("stopped by you")
+        terminal.wait_for("You said: next question")
+
+
+def test_ctrl_c_clears_the_input_first(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("half a thought")
+        terminal.wait_for("half a thought")
+        terminal.type("\x03")
+        terminal.wait_gone("half a thought")
+        terminal.type("\x03")
+        terminal.wait_for("Ctrl-C once more")
+        terminal.type("\x03")
+        assert terminal.wait_end() == 0
+
+
+@pytest.mark.parametrize("keys", ["\x04", "/bye\r", "/quit\r"])
+def test_leaving(model: str, keys: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "hi", "You said: hi")
+        terminal.type(keys)
+        assert terminal.wait_end() == 0
+        assert "sus-local chat --continue" in terminal.text
+
+
+def test_leaving_in_an_answer_keeps_what_came(model: str) -> None:
+    with chat(model, SCRIPT_DELAY="0.003") as terminal:
+        terminal.wait_for(READY)
+        terminal.send("long")
+        terminal.wait_for("word30")
+        terminal.type("\x04")
+        assert terminal.wait_end() == 0
+        with saved() as history:
+            (turn,) = history.turns(1)
+        assert turn.finish_reason == "cancelled"
+        assert "word30" in turn.text
+
+
+def test_a_paste_is_one_message(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.paste("first\nsecond\nthird")
+        terminal.wait_for("third")
+        with saved() as history:
+            assert history.conversations() == []
+        ask(terminal, "", "third")
+        with saved() as history:
+            assert history.turns(1)[0].user == "first\nsecond\nthird"
+
+
+@pytest.mark.parametrize("newline", ["\\\r", "\x1b\r"])
+def test_a_message_of_several_lines(model: str, newline: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.type(f"one{newline}two")
+        terminal.wait_for("... two")
+        ask(terminal, "", "You said: one")
+        with saved() as history:
+            assert history.turns(1)[0].user == "one\ntwo"
+
+
+def test_input_comes_back_in_the_next_chat(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "an old question", "You said: an old question")
+        terminal.type("\x04")
+        terminal.wait_end()
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("\x1b[A")
+        terminal.wait_for(">>> an old question")
+
+
+def test_commands_and_files_are_completed(model: str, tmp_path: Path) -> None:
+    (tmp_path / "unmistakable.txt").write_text("x")
+    with chat(model, columns=150) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("/bra\t")
+        terminal.wait_for(">>> /branches")
+        terminal.type("\x03")
+        terminal.wait_gone(">>> /branches")
+        terminal.type(f"/file {tmp_path}/unmis\t")
+        terminal.wait_for("unmistakable.txt")
+
+
+def test_the_editor_writes_the_message(model: str, tmp_path: Path) -> None:
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\necho "edited text" > "$1"\n')
+    editor.chmod(0o755)
+    with chat(model, EDITOR=str(editor), VISUAL="") as terminal:
+        terminal.wait_for(READY)
+        terminal.type("\x18\x05")
+        terminal.wait_for(">>> edited text")
+        ask(terminal, "", "You said: edited text")
+
+
+def test_leaving_while_the_model_loads(model: str) -> None:
+    with chat(model, SCRIPT_LOAD_SECONDS="30") as terminal:
+        terminal.wait_for("loading tiny")
+        terminal.type("typed meanwhile")
+        terminal.wait_for(">>> typed meanwhile")
+        terminal.type("\x03\x04")
+        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=10)
+
+
+@pytest.mark.parametrize("word", ["exit", "quit"])
+def test_words_that_leave_other_chats_leave_this_one(model: str, word: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.send(word)
+        assert terminal.wait_end() == 0
+
+
+def test_three_quotes_hold_a_message_together(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.type('"""one\rtwo\r')
+        terminal.wait_for("... two")
+        ask(terminal, 'three"""', "You said: one")
+    with saved() as history:
+        assert history.turns(1)[0].user == "one\ntwo\nthree"
+
+
+def test_the_keys_are_those_of_readline(model: str, tmp_path: Path) -> None:
+    inputrc = tmp_path / "inputrc"
+    inputrc.write_text("set editing-mode emacs\nset editing-mode vi\n")
+    with chat(model, INPUTRC=str(inputrc)) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("one two")
+        terminal.wait_for(">>> one two")
+        terminal.type("\x1b")
+        # A lone Escape is one only when nothing follows it for a moment.
+        terminal.wait_until(lambda: terminal.screen.cursor.x == len(">>> one tw"), "vi's motion")
+        terminal.type("bdw")
+        terminal.wait_gone("two")
