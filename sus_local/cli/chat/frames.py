@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -81,26 +81,30 @@ class Drawing:
 
     Terminals break lines anew when their window becomes narrower. The drawing then has more rows
     than when it was drawn, and is taken away from where it begins now.
+
+    Args:
+        app: What draws.
+        take_text: Gives what is to be printed above the drawing that comes now.
     """
 
-    def __init__(self, app: Application[Any]) -> None:
+    def __init__(self, app: Application[Any], take_text: Callable[[], str]) -> None:
         self._app = app
+        self._take_text = take_text
         self._columns = 0
-        app.before_render += lambda _: self._follow_window()
+        app.before_render += lambda _: self._prepare()
 
-    def print_above(self, text: str) -> None:
-        """Print text where the drawing begins; the drawing follows in the same frame."""
-        with self._held():
-            self._take_away()
-            self._app.output.write_raw(text.replace("\n", "\r\n"))
-            self._app.output.flush()
-        self._app.invalidate()
+    def _prepare(self) -> None:
+        """Before the drawing: print what is above it, take away what the window broke anew.
 
-    def _follow_window(self) -> None:
+        Whatever is written here goes to the terminal with the drawing, as one frame.
+        """
+        text = self._take_text()
         columns = self._app.output.get_size().columns
-        if columns != self._columns:
+        if text or columns != self._columns:
             with self._held():
                 self._take_away()
+                self._app.output.write_raw(text.replace("\n", "\r\n"))
+                self._app.output.flush()
         self._columns = columns
 
     def _take_away(self) -> None:

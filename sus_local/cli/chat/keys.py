@@ -28,10 +28,6 @@ class Keyboard(Protocol):
         """Ctrl-D."""
         ...
 
-    def edit(self) -> None:
-        """Ctrl-X Ctrl-E."""
-        ...
-
 
 def key_bindings(keyboard: Keyboard) -> KeyBindings:
     """Enter sends, Alt-Enter breaks the line, Ctrl-C stops, Ctrl-D leaves, Ctrl-X Ctrl-E edits."""
@@ -63,7 +59,7 @@ def key_bindings(keyboard: Keyboard) -> KeyBindings:
 
     @keys.add("c-x", "c-e")
     def _(event: KeyPressEvent) -> None:
-        keyboard.edit()
+        event.current_buffer.open_in_editor(validate_and_handle=False)
 
     return keys
 

@@ -57,13 +57,12 @@ class Screen:
         self._next_tail = self._tail = Tail()
         self._question: Callable[[], None] | None = None
         self._warned_to_leave = False
-        self._in_editor = False
         self._tail_is_due = False
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pump: Pump | None = None
         self._session = self._make_session(input_history)
-        self._drawing = Drawing(self.app)
+        self._drawing = Drawing(self.app, self._take_unprinted)
 
     def _new_view(self) -> AnswerView:
         return AnswerView(plain=self._plain, colors=self._colors)
@@ -138,12 +137,14 @@ class Screen:
     # What is drawn
 
     def _message(self) -> ANSI:
-        size = shutil.get_terminal_size()
-        # A part of the window: when that becomes narrower, lines take more rows, and what has left
-        # the window at its top cannot be taken away.
-        tail = self._view.draw_tail(self._tail, width=size.columns, rows=size.lines // 3)
-        lines = [line for line in (tail, self._paint.quiet(self._status())) if line]
+        lines = [line for line in (self._drawn_tail(), self._paint.quiet(self._status())) if line]
         return ANSI("\n".join([*lines, self._prompt_text()]))
+
+    def _drawn_tail(self) -> str:
+        """The tail in a part of the window: when that becomes narrower, lines take more rows, and
+        what has left the window at its top cannot be taken away."""
+        size = shutil.get_terminal_size()
+        return self._view.draw_tail(self._tail, width=size.columns, rows=size.lines // 3)
 
     def _prompt_text(self) -> str:
         return t("yes or no? ") if self._question is not None else PROMPT
@@ -187,16 +188,6 @@ class Screen:
             self._pump.do(action)
         else:
             self.say(t("Not done."))
-
-    def edit(self) -> None:
-        """Ctrl-X Ctrl-E: write in the editor; what comes meanwhile is printed afterwards."""
-        editing = self._session.default_buffer.open_in_editor(validate_and_handle=False)
-        self._in_editor = True
-        editing.add_done_callback(self._leave_editor)
-
-    def _leave_editor(self, _editing: asyncio.Task[None]) -> None:
-        self._in_editor = False
-        self._schedule()
 
     def interrupt(self) -> None:
         """Ctrl-C: stop the answer, else clear the input, else leave at the second time."""
@@ -283,14 +274,7 @@ class Screen:
             self._next_tail = self._next_tail if tail is None else tail
             if text:
                 self._unprinted.append(text)
-            elif not self._unprinted:
-                self._tail = self._next_tail
-        self._call(self._schedule if text else self._draw_tail_soon)
-
-    def _schedule(self) -> None:
-        may_print = self.app.is_running and not self.app.is_done and not self._in_editor
-        if self._unprinted and may_print:
-            self._drawing.print_above(self._take_unprinted())
+        self._call(self.app.invalidate if text else self._draw_tail_soon)
 
     def _draw_tail_soon(self) -> None:
         """Draw the tail when its time has come: tokens may come faster than one can read."""
@@ -303,10 +287,12 @@ class Screen:
         self.app.invalidate()
 
     def _take_unprinted(self) -> str:
+        """What is to be printed above the drawing that comes now, which has the tail of then."""
         with self._lock:
             text = "".join(self._unprinted)
             self._unprinted.clear()
             self._tail = self._next_tail
+        self._drawn_tail()  # kept, so that a frame is short and the window seldom changes in it
         return text
 
     def _print_rest(self) -> None:
