@@ -42,6 +42,7 @@ The end.
 ANSWERS = {
     "markdown": MARKDOWN,
     "long": "".join(f"word{number} " for number in range(2000)),
+    "paragraph": "**Words:** " + "".join(f"word{number} " for number in range(2000)),
     "lines": "".join(f"- line {number}\n" for number in range(60)),
     "steer": "a\x1b[2J\x1b]0;title\x07b",
     "title of at most": "Two Capitals",

@@ -119,16 +119,20 @@ def words(text: str) -> list[int]:
 
 
 def test_a_window_that_changes_in_an_answer_keeps_nothing_old(tmux: Tmux) -> None:
-    tmux.type("long", "Enter")
-    for columns in (60, 45, 120, 50):
-        before = len(words(tmux.text))
-        tmux.wait(lambda text, before=before: len(words(text)) > before + 40)
+    # Where the prompt stands high, tmux moves what is above it out of reach.
+    tmux.type("lines", "Enter")
+    tmux.wait(lambda text: "tokens/s" in text)
+    # With markup, a paragraph is not printed before its end: all of it stays in the drawing.
+    tmux.type("paragraph", "Enter")
+    for columns in (60, 45, 90, 50):
+        last = words(tmux.text)[-1:]
+        tmux.wait(lambda text, last=last: (words(text)[-1:] or [0])[0] > (last or [0])[0] + 40)
         tmux.resize(columns)
     tmux.type("C-c")
     tmux.wait(lambda text: "stopped by you" in " ".join(text.split()))
     text = tmux.text
     assert "working" not in text
-    assert text.count(">>>") == 2
+    assert text.count(">>>") == 3
     assert text.split("\n")[-1] == ">>>"
     # A frame that is being made at the very moment may leave a row; a whole one has six and more.
     shown = words(text)

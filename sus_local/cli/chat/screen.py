@@ -141,8 +141,11 @@ class Screen:
         return ANSI("\n".join([*lines, self._prompt_text()]))
 
     def _drawn_tail(self) -> str:
-        """The tail in a part of the window: when that becomes narrower, lines take more rows, and
-        what has left the window at its top cannot be taken away."""
+        """The tail, in a third of the window's rows.
+
+        In a window half as wide its lines take twice as many, and what leaves the window at its
+        top cannot be taken away again.
+        """
         size = shutil.get_terminal_size()
         return self._view.draw_tail(self._tail, width=size.columns, rows=size.lines // 3)
 
