@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PROGRAMS = ("llama-bench", "llama-batched-bench", "llama-server")
+PROGRAMS = ("llama-bench", "llama-batched-bench", "llama-cli", "llama-server")
 
 # llama-batched-bench ends without waiting for its log, and so prints nothing now and then.
 _ATTEMPTS = 10
