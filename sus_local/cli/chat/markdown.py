@@ -27,6 +27,11 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
 
 
+def get_ready() -> None:
+    """Import what drawing takes, a tenth of a second, so that the first answer need not wait."""
+    to_ansi("```py\n0\n```", width=20)
+
+
 class Split(NamedTuple):
     """A growing text in two parts.
 

@@ -29,6 +29,7 @@ from sus_local.cli.chat.answer_view import AnswerView, Tail
 from sus_local.cli.chat.completer import ChatCompleter
 from sus_local.cli.chat.frames import Drawing, open_output
 from sus_local.cli.chat.keys import editing_mode, key_bindings
+from sus_local.cli.chat.markdown import get_ready
 from sus_local.cli.chat.message import LEAVING, is_open, unquoted
 from sus_local.cli.chat.paint import PROMPT, Paint
 from sus_local.cli.chat.pump import Pump
@@ -122,6 +123,8 @@ class Screen:
             self._loop.add_signal_handler(signal.SIGWINCH, self.app.invalidate)
         if self._pump is not None:
             self._pump.start(on_failure=self._fail)
+        if not self._plain:
+            threading.Thread(target=get_ready, daemon=True).start()
 
     async def _spin(self) -> None:
         """Keep the line of what is going on alive."""
