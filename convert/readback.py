@@ -22,6 +22,8 @@ from sus_local.errors import VerificationError
 
 _BATCH_S = 0.5
 _READ_BYTES = 1 << 18
+_CACHE_BLOCK_BYTES = 1 << 21
+"""Linux caches in aligned blocks of up to this size; one that is dropped in part stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,16 @@ class _Piece:
     place: Place
     offset: int
     data: memoryview
+
+    @property
+    def start(self) -> int:
+        """Its first byte in the file."""
+        return self.place.offset + self.offset
+
+    @property
+    def end(self) -> int:
+        """One past its last byte in the file."""
+        return self.start + len(self.data)
 
 
 class Readback:
@@ -142,20 +154,25 @@ class Readback:
 
     def _check(self, batch: Sequence[_Piece]) -> None:
         for number in {piece.place.part for piece in batch}:
-            _sync(self._files[number].written)
+            self._settle(number, [piece for piece in batch if piece.place.part == number])
             self._follow(number)
         for piece in batch:
             self._check_piece(piece)
+
+    def _settle(self, number: int, batch: Sequence[_Piece]) -> None:
+        """Bring a file's pieces to the disk, and out of memory."""
+        written = self._files[number].written
+        _sync(written)
+        # At once: then the system reads ahead from piece to piece.
+        _forget(written, min(piece.start for piece in batch), max(piece.end for piece in batch))
 
     def _follow(self, number: int) -> None:
         deque(self._wholes[number].advance(self._done), maxlen=0)
 
     def _check_piece(self, piece: _Piece) -> None:
         place, file = piece.place, self._files[piece.place.part]
-        start = place.offset + piece.offset
-        _forget(file.written, start, len(piece.data))
         digest = self._digests.setdefault(place.spec.name, hashlib.sha256())
-        expected = piece.data
+        start, expected = piece.start, piece.data
         for found in read_range(file.read, start, len(piece.data)):
             # As long as each other: so this compares all, without a copy.
             if not found.startswith(expected[: len(found)]):
@@ -238,11 +255,12 @@ def _sync(file: BinaryIO) -> None:
     sync(file.fileno())
 
 
-def _forget(file: BinaryIO, start: int, size: int) -> None:
+def _forget(file: BinaryIO, start: int, end: int) -> None:
     """Have the next reading come from the disk; macOS and Windows take no such advice."""
     advise = getattr(os, "posix_fadvise", None)
     if advise is not None:
-        advise(file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
+        start -= start % _CACHE_BLOCK_BYTES
+        advise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
 
 
 def differs(path: Path, what: str) -> VerificationError:
