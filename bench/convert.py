@@ -36,6 +36,8 @@ import numpy as np
 T = TypeVar("T")
 TYPE = "Q4_K_M"
 SIZES = {"0.3": (12, 1024, 2816, 16), "1.2": (22, 2048, 5632, 32), "2.4": (48, 2048, 5632, 32)}
+# As it is installed: modules are compiled once, not at every start.
+_ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 _QUANTIZE = """
 import ctypes, sys, llama_cpp
 p = llama_cpp.llama_model_quantize_default_params()
@@ -101,6 +103,7 @@ def _measure(
     checkpoint = folder / f"random-{size}b"
     parameters = write_checkpoint(checkpoint, *SIZES[size])
     target = folder / "ours.gguf"
+    _timed(_command(checkpoint, target, "--dry-run"), [])
     runs = [_round(checkpoint, target) for _ in range(options.rounds)]
     ours = sorted((run for run, _ in runs), key=lambda run: run.seconds)[len(runs) // 2]
     rounds = [told for _, told in runs]
@@ -162,6 +165,9 @@ def _write_weights(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
                 values = random.standard_normal(min(left, 1 << 20), np.float32) * np.float32(0.02)
                 file.write((values.view(np.uint32) >> 16).astype("<u2").tobytes())
                 left -= len(values)
+        # Or the system writes it while the conversion is measured.
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _write_rest(folder: Path, layers: int, hidden: int, inner: int, heads: int) -> None:
@@ -176,10 +182,14 @@ def _write_rest(folder: Path, layers: int, hidden: int, inner: int, heads: int) 
 
 
 def _ours(checkpoint: Path, target: Path) -> Run:
-    command = [sys.executable, "-m", "sus_local", "convert", str(checkpoint), "-q", TYPE, "--json"]
     # Its manifest would tell that it is made already.
     target.with_name(target.name + ".json").unlink(missing_ok=True)
-    return _timed([*command, "-o", str(target)], [target])
+    return _timed(_command(checkpoint, target, "--json"), [target])
+
+
+def _command(checkpoint: Path, target: Path, option: str) -> list[str]:
+    command = [sys.executable, "-m", "sus_local", "convert", str(checkpoint), "-q", TYPE]
+    return [*command, "-o", str(target), option]
 
 
 def _theirs(checkpoint: Path, folder: Path, sources: Path, python: Path) -> list[Run]:
@@ -195,7 +205,7 @@ def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
         path.unlink(missing_ok=True)
     started = time.monotonic()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=_ENVIRONMENT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
