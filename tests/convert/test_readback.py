@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sus_local.convert import readback
-from sus_local.convert.readback import Opened, Readback
+from sus_local.convert.readback import Opened, Readback, read_range
 from sus_local.convert.tensors import TensorSpec
 from sus_local.convert.writer import Layout, Place, lay_out
 from sus_local.errors import VerificationError
@@ -105,6 +107,36 @@ def test_a_tensor_counts_only_once_it_is_synced(
         reading.drain()
         assert seen == [{}]
         assert set(written.done) == {"a"}
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="no such advice here")
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_batch_leaves_the_cache_as_a_whole_before_it_is_read(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Sequence[str]
+) -> None:
+    dropped: list[range] = []
+    before_reading: list[int] = []
+
+    def advise(file: int, start: int, size: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        dropped.append(range(start, start + size))
+
+    def read(*place: Any) -> Iterator[bytes]:
+        before_reading.append(len(dropped))
+        return read_range(*place)
+
+    monkeypatch.setattr(readback, "_BATCH_S", 60)
+    monkeypatch.setattr(readback, "_CACHE_BLOCK_BYTES", 1)
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    monkeypatch.setattr(readback, "read_range", read)
+    written = Written(tmp_path / "f", layout)
+    with written.open() as reading:
+        for name in order:
+            written.put(name)
+        reading.drain()
+    (batch,) = dropped
+    assert all(p.offset in batch and p.offset + p.size - 1 in batch for p in layout.places.values())
+    assert set(before_reading) == {1}
 
 
 def flip(offset: Callable[[Layout], int]) -> Callable[[Path, Layout], None]:
