@@ -2,7 +2,8 @@
 
 Without flash attention llama.cpp computes a token nearly alike in every batch: held-out dialogues,
 which doubt more, and single distributions are compared there. With it, 64 tokens and more go
-through another kernel than fewer, which alone changes an answer in some hundred.
+through another kernel than fewer, which alone changes an answer in some hundred; the dialogues
+asked there leave no doubt (names of characters that the tokenizer has, none spelled in bytes).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ DIALOGUES = [
     *([f"My name is {name}.", "What is 3 + 4?", "What is my name?"]
       for name in ("Anna", "Bela", "Kofi", "Zorv", "Miral", "Tendo", "Ravi", "Olek", "Pim", "Ana")),
     *([f"我叫{name}。", "三加四等于几？", "我叫什么名字？"]
-      for name in ("小明", "王芳", "李雷", "陈晨", "阿力", "安娜", "卓玛", "建国", "海伦", "思远")),
+      for name in ("小明", "王芳", "李雷", "陈晨", "阿力", "安娜", "卓玛", "建国", "海伦", "思雨")),
 ]  # fmt: skip
 
 HELD_OUT = Path(__file__).with_name("data") / "demo_heldout.jsonl"

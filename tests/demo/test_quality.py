@@ -31,23 +31,19 @@ BOUNDS = {
 }
 LANGUAGES = ("en", "zh")
 
-# What the shipped checkpoint was measured at where it does not reach its goal. Such a skill is an
-# expected failure, told with its figure, and may not become worse.
+# Where the shipped checkpoint misses its goal, or meets it with no answer to spare: what it was
+# measured at. Below the goal that is an expected failure; it may not become worse.
 MEASURED: dict[tuple[str, str], float] = {
-    ("addition", "en"): 0.600,
-    ("addition", "zh"): 0.583,
-    ("capital", "zh"): 0.926,
-    ("follow", "zh"): 0.933,
-    ("identity", "en"): 0.783,
-    ("identity", "zh"): 0.517,
-    ("recall_name", "en"): 0.717,
-    ("recall_name", "zh"): 0.650,
+    ("capital", "zh"): 0.983,
+    ("identity", "en"): 0.883,
+    ("identity", "zh"): 0.717,
+    ("recall_name", "en"): 0.800,
+    ("recall_name", "zh"): 0.833,
     ("recall_number", "en"): 0.750,
-    ("recall_number", "zh"): 0.450,
-    ("recall_place", "en"): 0.550,
-    ("recall_place", "zh"): 0.350,
-    ("repeat", "en"): 0.700,
-    ("repeat", "zh"): 0.600,
+    ("recall_number", "zh"): 0.950,
+    ("recall_place", "en"): 0.733,
+    ("recall_place", "zh"): 0.600,
+    ("repeat", "zh"): 0.800,
 }
 # Another processor rounds otherwise, and a close decision may fall to the other side.
 MARGIN = 0.05

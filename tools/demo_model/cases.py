@@ -4,7 +4,8 @@
         --split final --out tests/data/demo_heldout.jsonl
 
 The split ``dev`` is for choosing between trainings, ``final`` for nothing but the last
-word. Both are made of phrasings, names, words, numbers and pairs that training lacks.
+word. Both ask with phrasings that training lacks; where the names, words, numbers or
+pairs of addends are unknown already, one question in four does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from tools.demo_model.world import COUNTRIES, LANGUAGES, Country, Language
 NEAR = (0, 600)
 FAR = (1000, 2000)
 _PER_SKILL = 60
+_NEW_PHRASINGS = 0.25
+_UNKNOWN_VALUES = (
+    "repeat", "addition", "recall_name", "recall_number", "recall_place", "changed_name",
+)  # fmt: skip
 _PER_FAR_DISTANCE = 10
 _RECALLED = {
     "recall_name": ("name", "name", "name", "friend", "dog"),
@@ -40,7 +45,8 @@ _RECALLED = {
 class Case:
     """A conversation that ends with the user, and what the model must answer.
 
-    ``distance`` counts the tokens between the turn that told a fact and the question.
+    ``distance`` counts the tokens between the turn that told a fact and the question;
+    ``new_phrasing`` says that training lacks the phrasing of the question.
     """
 
     skill: str
@@ -48,6 +54,7 @@ class Case:
     messages: list[dict[str, str]]
     answer: str
     distance: int | None = None
+    new_phrasing: bool = True
 
 
 def read(path: Path) -> list[Case]:
@@ -98,16 +105,19 @@ class Builder:
                 yield partial(self._recall, skill, language, distance), _PER_FAR_DISTANCE
         yield partial(self._changed_name, language), _PER_SKILL
 
-    def _dialogue(self, language: Language) -> Dialogue:
-        return Dialogue(self._rng, self._split, language, Weights(), 0)
+    def _dialogue(self, skill: str, language: Language) -> Dialogue:
+        talk = Dialogue(self._rng, self._split, language, Weights(), 0)
+        new = skill not in _UNKNOWN_VALUES or self._rng.random() < _NEW_PHRASINGS
+        talk.phrasing = self._split if new else "train"
+        return talk
 
     def _after_chatter(
         self, skill: str, language: Language, make: Callable[[Dialogue], tuple[str, str]]
     ) -> Case:
         """A question at the very start, or after one to three other turns."""
-        talk = self._dialogue(language)
+        talk = self._dialogue(skill, language)
         turns = [self._chatter(talk) for _ in range(self._rng.choice((0, 0, 0, 1, 2, 3)))]
-        return _case(skill, language, turns, *make(talk))
+        return _case(skill, talk, turns, *make(talk))
 
     def _chatter(self, talk: Dialogue, *unsaid: str) -> Turn:
         """Any turn but one that touches the facts ``unsaid``."""
@@ -119,14 +129,14 @@ class Builder:
         return Turn("tell", talk.language, *dialogues.tell(talk, fact))
 
     def _follow_up(self, language: Language) -> Case:
-        talk = self._dialogue(language)
+        talk = self._dialogue("follow", language)
         turns = [talk.turn(self._rng.choice(("capital", "capital", "capital", "continent")))]
         turns += [talk.turn("follow") for _ in range(self._rng.choice((0, 0, 1)))]
-        return _case("follow", language, turns, *talk_follow(talk))
+        return _case("follow", talk, turns, *talk_follow(talk))
 
     def _recall(self, skill: str, language: Language, distance: int) -> Case:
         """A fact is told, ``distance`` tokens or a little more go by, it is asked for."""
-        talk = self._dialogue(language)
+        talk = self._dialogue(skill, language)
         fact = self._rng.choice(_RECALLED[skill])
         turns = [Turn("tell", language, *dialogues.tell(talk, fact))]
         passed = 0
@@ -134,15 +144,15 @@ class Builder:
             turns.append(self._chatter(talk, fact))
             passed += sum(map(len, encode_turn(self._tokenizer, turns[-1])))
         far = f"_{distance}" if distance in FAR else ""
-        return _case(skill + far, language, turns, *dialogues.ask(talk, fact), distance=passed)
+        return _case(skill + far, talk, turns, *dialogues.ask(talk, fact), distance=passed)
 
     def _changed_name(self, language: Language) -> Case:
-        talk = self._dialogue(language)
+        talk = self._dialogue("changed_name", language)
         turns = []
         for _ in range(self._rng.choice((2, 2, 3))):
             turns.append(Turn("tell", language, *dialogues.tell(talk, "name")))
             turns += [self._chatter(talk, "name") for _ in range(self._rng.randint(0, 4))]
-        return _case("changed_name", language, turns, *dialogues.ask(talk, "name"))
+        return _case("changed_name", talk, turns, *dialogues.ask(talk, "name"))
 
 
 def talk_follow(talk: Dialogue) -> tuple[str, str]:
@@ -187,7 +197,7 @@ _SINGLE: dict[str, Callable[[Dialogue], tuple[str, str]]] = {
 
 def _case(
     skill: str,
-    language: Language,
+    talk: Dialogue,
     turns: list[Turn],
     user: str,
     answer: str,
@@ -199,7 +209,8 @@ def _case(
         messages.append({"role": "user", "content": turn.user})
         messages.append({"role": "assistant", "content": turn.answer})
     messages.append({"role": "user", "content": user})
-    return Case(skill, language, messages, answer, distance)
+    new_phrasing = talk.phrasing != "train"
+    return Case(skill, talk.language, messages, answer, distance, new_phrasing)
 
 
 def main() -> None:

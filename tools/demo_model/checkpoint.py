@@ -1,4 +1,4 @@
-"""Writes and reads the model as a Hugging Face folder.
+"""Writes what training left as a Hugging Face folder.
 
 python -m tools.demo_model.checkpoint --state build/demo --out sus_local/demo/checkpoint
 """
@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from tools.demo_model.model import DemoModel, Shape
@@ -94,20 +94,11 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> DemoModel:
-    """The model in a folder of shards, or of a ``state.pt`` that training left."""
+def trained(folder: Path) -> DemoModel:
+    """The model in the ``state.pt`` that training left in ``folder``."""
     model = DemoModel(Shape())
-    model.load_state_dict(_tensors(folder))
+    model.load_state_dict(torch.load(folder / "state.pt")["model"])
     return model
-
-
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    state = folder / "state.pt"
-    if state.exists():
-        tensors: dict[str, Tensor] = torch.load(state)["model"]
-        return tensors
-    shards = sorted(folder.glob("model-*.safetensors"))
-    return {name: tensor.float() for shard in shards for name, tensor in load_file(shard).items()}
 
 
 def main() -> None:
@@ -119,7 +110,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    save(load(arguments.state), arguments.state / "tokenizer.model", arguments.out)
+    save(trained(arguments.state), arguments.state / "tokenizer.model", arguments.out)
 
 
 if __name__ == "__main__":

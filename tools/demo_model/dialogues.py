@@ -76,6 +76,7 @@ class Dialogue:
 
     In half of them the user tells some facts, speaks for up to ``horizon`` turns of
     other things and only then asks; in the other half all kinds of turn are mixed.
+    ``split`` is where names, words and numbers come from, ``phrasing`` where phrasings do.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Dialogue:
     ) -> None:
         self.rng = rng
         self.split = split
+        self.phrasing: Split = split
         self.language = language
         self.facts: dict[str, str] = {}
         self.topic = ""
@@ -129,7 +131,8 @@ class Dialogue:
 
     def phrase(self, name: str) -> str:
         """A phrasing from the section; in training it is varied."""
-        template = self.rng.choice(self.section(name).of(self.split))
+        split = self.split if name == "unknown" else self.phrasing
+        template = self.rng.choice(self.section(name).of(split))
         if self.split != "train" or name in _UNVARIED:
             return template
         return self._varied(template)
@@ -303,7 +306,7 @@ def value_of(talk: Dialogue, fact: str) -> str:
     """Something to tell: a name, a number or a place, as the fact demands."""
     rng, split = talk.rng, talk.split
     if fact in ("number", "room", "age"):
-        low, high = {"number": (2, 5), "room": (1, 3), "age": (1, 2)}[fact]
+        low, high = {"number": (1, 4), "room": (1, 3), "age": (1, 2)}[fact]
         return words.number(rng, split, low, high)
     if fact in ("city", "origin"):
         return words.place(rng, talk.language, split)

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Cache = list[tuple[Tensor, Tensor]]
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -32,10 +30,10 @@ class Shape:
         return self.hidden // self.heads
 
 
-def rotary(shape: Shape, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for ``positions`` (any shape), with ``head_dim`` as a last axis."""
+def rotary(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (length, head_dim) of the positions 0 to ``length - 1``."""
     exponents = torch.arange(0, shape.head_dim, 2) / shape.head_dim
-    angles = positions[..., None].float() * shape.rope_theta**-exponents
+    angles = torch.arange(length)[:, None].float() * shape.rope_theta**-exponents
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()
 
@@ -65,28 +63,18 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(shape.hidden, kv_size, bias=False)
         self.o_proj = nn.Linear(shape.hidden, shape.hidden, bias=False)
 
-    def forward(
-        self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        mask: Tensor | None,
-        past: tuple[Tensor, Tensor] | None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         q = _rotate(self._split(self.q_proj(x), self.heads), cos, sin).to(x.dtype)
         k = _rotate(self._split(self.k_proj(x), self.kv_heads), cos, sin).to(x.dtype)
         v = self._split(self.v_proj(x), self.kv_heads).to(x.dtype)
-        if past is not None:
-            k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
         groups = self.heads // self.kv_heads
         out = functional.scaled_dot_product_attention(
             q,
             k.repeat_interleave(groups, dim=1),
             v.repeat_interleave(groups, dim=1),
-            attn_mask=mask,
-            is_causal=mask is None,
+            is_causal=True,
         )
-        return cast("Tensor", self.o_proj(out.transpose(1, 2).flatten(2))), (k, v)
+        return cast("Tensor", self.o_proj(out.transpose(1, 2).flatten(2)))
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.view(*x.shape[:-1], heads, self.head_dim).transpose(1, 2)
@@ -111,17 +99,9 @@ class Layer(nn.Module):
         self.input_layernorm = RMSNorm(shape.hidden, shape.rms_eps)
         self.post_attention_layernorm = RMSNorm(shape.hidden, shape.rms_eps)
 
-    def forward(
-        self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        mask: Tensor | None,
-        past: tuple[Tensor, Tensor] | None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        attended, kept = self.self_attn(self.input_layernorm(x), cos, sin, mask, past)
-        x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x)), kept
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+        return cast("Tensor", x + self.mlp(self.post_attention_layernorm(x)))
 
 
 class Body(nn.Module):
@@ -151,17 +131,8 @@ class DemoModel(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (rows, length, vocabulary) of whole rows that begin at position 0."""
-        logits, _ = self.step(tokens, torch.arange(tokens.shape[1]), None, None)
-        return logits
-
-    def step(
-        self, tokens: Tensor, positions: Tensor, mask: Tensor | None, past: Cache | None
-    ) -> tuple[Tensor, Cache]:
-        """Logits for ``tokens`` and the keys and values of all tokens so far."""
-        cos, sin = rotary(self.shape, positions)
+        cos, sin = rotary(self.shape, tokens.shape[1])
         x = self.model.embed_tokens(tokens)
-        cache: Cache = []
-        for index, layer in enumerate(self.model.layers):
-            x, kept = layer(x, cos, sin, mask, past[index] if past else None)
-            cache.append(kept)
-        return self.lm_head(self.model.norm(x)), cache
+        for layer in self.model.layers:
+            x = layer(x, cos, sin)
+        return cast("Tensor", self.lm_head(self.model.norm(x)))

@@ -40,7 +40,7 @@ def _chinese_words() -> re.Pattern[str]:
 
 def corpus(rng: Random) -> Iterator[str]:
     """The lines that the tokenizer is trained on: turns of dialogues, cut into words."""
-    yield from (character for character in words.CHARACTERS + words.SURNAMES + words.GIVEN)
+    yield from words.CHARACTERS + words.SURNAMES + words.GIVEN + "".join(words.all_words("zh"))
     turns = Dialogue(rng, "train", rng.choice(LANGUAGES), Weights(), 8).turns()
     for _ in range(_TURNS):
         turn = next(turns)

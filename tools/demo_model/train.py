@@ -33,6 +33,7 @@ ADAMW_RATE = 3e-3
 _WARM_UP = 60
 _PARTS = ("model", "muon", "adamw")
 _TOKENS_PER_TURN = 27
+_COPYING_SKILLS = ("repeat", "tell", "ask")
 _LOG_EVERY = 25
 _SAVE_EVERY = 200
 
@@ -43,7 +44,7 @@ class Stage:
 
     The learning rate moves evenly from the first of ``rates`` to the second; both are
     shares of the full rate. ``prompt_weight`` is the loss weight of a token that the user
-    writes, where one of the answer has weight 1.
+    writes, ``copy_weight`` that of an answer that copies, where one of another has weight 1.
     """
 
     steps: int
@@ -51,21 +52,21 @@ class Stage:
     weights: Weights = field(default_factory=Weights)
     rates: tuple[float, float] = (1.0, 1.0)
     prompt_weight: float = 0.1
+    copy_weight: float = 1.0
 
 
-# What copies (repeating, telling, asking) is learned last, so the second stage dwells on it.
-_COPYING = Weights(talk=8, capital=6, unknown=8, sum=12, repeat=24, tell=20, ask=30)
-_RECALL = Weights(talk=11, capital=7, unknown=9, sum=12, repeat=18, tell=17, ask=30)
-_SHORT = {256: 0.85, 1024: 0.15}
-_MIXED = {256: 0.75, 1024: 0.25}
-_LONG = {256: 0.6, 1024: 0.28, 2048: 0.12}
+# What copies (repeating, telling, asking) is learned last, so the later stages dwell on it.
+_COPYING = Weights(talk=9, capital=6, unknown=9, sum=12, repeat=22, tell=19, ask=30)
+_RECALL = Weights(talk=12, capital=8, unknown=10, sum=12, repeat=17, tell=16, ask=28)
+_TOLD = Weights(talk=10, capital=9, unknown=8, sum=7, repeat=15, tell=20, ask=38)
+_MIXED = {256: 0.52, 512: 0.2, 1024: 0.24, 2048: 0.04}
+_NEAR = {256: 0.6, 512: 0.25, 1024: 0.15}
 PLAN = (
-    Stage(1000, _SHORT),
-    Stage(400, _SHORT, _COPYING),
-    Stage(400, _SHORT, _COPYING, prompt_weight=0.02),
-    Stage(400, _LONG, _COPYING, rates=(1.0, 1.0 - 0.4 * 400 / 600), prompt_weight=0.02),
-    Stage(600, _MIXED, _RECALL, rates=(0.65, 0.455), prompt_weight=0.02),
-    Stage(760, _MIXED, _RECALL, rates=(0.455, 0.0), prompt_weight=0.02),
+    Stage(900, {256: 1.0}),
+    Stage(1500, {256: 0.85, 1024: 0.15}, _COPYING, prompt_weight=0.03),
+    Stage(2200, _MIXED, _RECALL, rates=(1.0, 0.45), prompt_weight=0.02),
+    Stage(1200, _NEAR, _RECALL, rates=(0.65, 0.39), prompt_weight=0.02),
+    Stage(2500, _NEAR, _TOLD, rates=(0.6, 0.0), prompt_weight=0.02, copy_weight=3.0),
 )
 
 
@@ -86,9 +87,11 @@ def row(
     horizon = length // _TOKENS_PER_TURN
     turns = Dialogue(rng, "train", rng.choice(LANGUAGES), stage.weights, horizon).turns()
     while len(tokens) <= length:
-        prompt, answer = encode_turn(tokenizer, next(turns))
+        turn = next(turns)
+        prompt, answer = encode_turn(tokenizer, turn)
         tokens += prompt + answer
-        losses += [stage.prompt_weight] * len(prompt) + [1.0] * len(answer)
+        weight = stage.copy_weight if turn.skill in _COPYING_SKILLS else 1.0
+        losses += [stage.prompt_weight] * len(prompt) + [weight] * len(answer)
     return tokens[: length + 1], losses[1 : length + 1]
 
 

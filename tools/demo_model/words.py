@@ -41,6 +41,15 @@ GIVEN = (
     "青松柏林森山川江河石岩峰雷电光亮清正直诚信义仁德才学书画琴棋凤龙虎燕鹤莲荷菊梅竹柳桃"
 )
 
+# The 3755 characters of GB 2312's first level, which are those of everyday Chinese.
+LEVEL_1 = "".join(
+    bytes((high, low)).decode("gb2312", "ignore")
+    for high in range(0xB0, 0xD8)
+    for low in range(0xA1, 0xFF)
+)
+_RARE_CHARACTER = 0.06
+_PLACE_SUFFIXES = ("市", "城", "镇", "村", "县", "", "", "", "")
+
 
 def split_of(text: str) -> Split:
     """The split that owns ``text``: nine in ten go to training."""
@@ -64,7 +73,7 @@ def read_kinds(name: str) -> dict[str, tuple[str, ...]]:
 
 _SYLLABLES = read_kinds("syllables.txt")
 _ONSETS, _VOWELS = _SYLLABLES["onset"], _SYLLABLES["vowel"]
-_CODAS = _SYLLABLES["coda"] + ("",) * 24
+_CODAS = _SYLLABLES["coda"] + ("",) * 40
 _PLACE_ENDINGS = _SYLLABLES["place"]
 
 
@@ -94,7 +103,7 @@ def all_words(language: Language) -> tuple[str, ...]:
 
 def made_up(rng: Random) -> str:
     """A pronounceable word that means nothing, such as ``florpin``."""
-    count = rng.choices((1, 2, 3), (2, 5, 2))[0]
+    count = rng.choices((1, 2, 3), (3, 8, 1))[0]
     syllables = (
         rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(count)
     )
@@ -102,8 +111,11 @@ def made_up(rng: Random) -> str:
 
 
 def characters(rng: Random, low: int = 1, high: int = 4) -> str:
-    """A run of random common Chinese characters."""
-    return "".join(rng.choices(CHARACTERS, k=rng.randint(low, high)))
+    """A run of random Chinese characters; a few hold one that is spelled in bytes."""
+    chosen = rng.choices(CHARACTERS, k=rng.randint(low, high))
+    if rng.random() < _RARE_CHARACTER:
+        chosen[rng.randrange(len(chosen))] = rng.choice(LEVEL_1)
+    return "".join(chosen)
 
 
 def name(rng: Random, language: Language, split: Split) -> str:
@@ -127,7 +139,7 @@ def place(rng: Random, language: Language, split: Split) -> str:
             return rng.choice(words(language, "city"))
         if language == "en":
             return (made_up(rng) + rng.choice(("", rng.choice(_PLACE_ENDINGS)))).capitalize()
-        return characters(rng, 2, 3) + rng.choice(("市", "城", "镇", "村", "县", ""))
+        return characters(rng, 2, rng.choice((2, 2, 3))) + rng.choice(_PLACE_SUFFIXES)
 
     return draw(make, split)
 
@@ -143,11 +155,11 @@ def word(rng: Random, language: Language, split: Split) -> str:
     return draw(make, split)
 
 
-def number(rng: Random, split: Split, low: int = 2, high: int = 5) -> str:
-    """A number of ``low`` to ``high`` digits."""
+def number(rng: Random, split: Split, low: int, high: int) -> str:
+    """A number of ``low`` to ``high`` digits; those of one or two are in every split."""
+    digits = rng.randint(low, high)
 
     def make() -> str:
-        digits = rng.randint(low, high)
         return str(rng.randint(10 ** (digits - 1), 10**digits - 1))
 
-    return draw(make, split)
+    return make() if digits < 3 else draw(make, split)
