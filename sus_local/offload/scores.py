@@ -19,7 +19,7 @@ MOST_SCORE_BYTES = 256 << 20
 """What the matrix may take."""
 
 _PADDING = 256
-_MOST_PADDING_WORK = 1 / 40
+_MOST_PADDING_WORK = 1 / 80
 
 
 def with_scores(
