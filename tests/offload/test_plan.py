@@ -227,7 +227,7 @@ def test_loading_does_what_was_planned(
     told: list[Any] = []
     monkeypatch.setattr("sus_local.offload.devices.find_devices", lambda: [cpu(28)])
     monkeypatch.setattr("sus_local.offload.devices.tell_missing_gpu", told.append)
-    wide = make_model(n_embd=2048, n_ff=5632, n_head=16, n_head_kv=2)
+    wide = make_model(n_embd=2048, n_ff=12288, n_head=16, n_head_kv=2)
     tiny = make_model("tiny")
 
     def knobs(path: Path, **given: Any) -> tuple[bool | None, int | None]:
