@@ -31,16 +31,14 @@ BOUNDS = {
 }
 LANGUAGES = ("en", "zh")
 
-# Where the shipped checkpoint misses its goal, or meets it with no answer to spare: what it was
-# measured at. Below the goal that is an expected failure; it may not become worse.
+# What the shipped checkpoint was measured at where it does not reach its goal. Such a skill is an
+# expected failure, told with its figure, and may not become worse.
 MEASURED: dict[tuple[str, str], float] = {
-    ("capital", "zh"): 0.983,
     ("identity", "en"): 0.883,
     ("identity", "zh"): 0.717,
     ("recall_name", "en"): 0.800,
     ("recall_name", "zh"): 0.833,
     ("recall_number", "en"): 0.750,
-    ("recall_number", "zh"): 0.950,
     ("recall_place", "en"): 0.733,
     ("recall_place", "zh"): 0.600,
     ("repeat", "zh"): 0.800,
