@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -30,6 +32,25 @@ def isolated_home(
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.delenv("SUS_LOCAL_DEBUG", raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def bare_llama_cpp() -> Iterator[None]:
+    """The bindings' own defaults, but without what may crash where llama.cpp has AMX."""
+    import llama_cpp.llama_cpp as bindings
+
+    from sus_local.backend.ggml_devices import has_amx
+
+    defaults = bindings.llama_model_default_params
+
+    def careful() -> Any:
+        params = defaults()
+        params.use_extra_bufts = not has_amx()
+        return params
+
+    bindings.llama_model_default_params = careful
+    yield
+    bindings.llama_model_default_params = defaults
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,8 @@ class Device:
 
     ``kind`` is ``cpu``, ``gpu`` (memory of its own), ``igpu`` (shares main memory) or ``accel``
     (computes for the CPU, as BLAS does, and holds nothing). ``backend`` is llama.cpp's name:
-    ``CPU``, ``CUDA``, ``MTL``, ``Vulkan``, ``RPC`` … Sizes in bytes.
+    ``CPU``, ``CUDA``, ``MTL``, ``Vulkan``, ``RPC`` … Sizes in bytes. ``repacks`` tells of the CPU
+    whether weights are laid out anew for its vector units.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Device:
     kind: str
     free_bytes: int
     total_bytes: int
+    repacks: bool = True
 
     @property
     def holds_layers(self) -> bool:
@@ -93,6 +95,15 @@ def cpu_features() -> tuple[str, ...]:
     _, _, cpu = text.partition("CPU :")
     pairs = (part.split("=") for part in cpu.split("|") if "=" in part)
     return tuple(key.strip() for key, value in pairs if value.strip() == "1")
+
+
+def has_amx() -> bool:
+    """Whether llama.cpp was built for AMX, the matrix unit of some server processors.
+
+    Such a build may crash at the first token: compilers before GCC 12.4 and 13.3 leave out what
+    sets the unit up (https://gcc.gnu.org/PR114098, llama.cpp's issue 20824).
+    """
+    return "AMX_INT8" in cpu_features()
 
 
 def add_rpc_servers(endpoints: Sequence[str]) -> None:

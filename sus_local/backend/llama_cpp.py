@@ -22,6 +22,7 @@ from sus_local.backend.base import DecodeAborted, ModelInfo, Slice
 from sus_local.backend.batch_arrays import BatchArrays
 from sus_local.backend.embedding import EmbeddingContext
 from sus_local.backend.fingerprint import file_fingerprint
+from sus_local.backend.ggml_devices import has_amx
 from sus_local.backend.llama_log import log
 from sus_local.backend.options import (
     DEFAULT_N_CTX,
@@ -254,6 +255,8 @@ def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
     mapped = c.LLAMA_LOAD_MODE_MMAP if options.use_mmap else c.LLAMA_LOAD_MODE_NONE
     locked = c.LLAMA_LOAD_MODE_MMAP_MLOCK if options.use_mmap else c.LLAMA_LOAD_MODE_MLOCK
     params.load_mode = locked if options.use_mlock else mapped
+    # Which compiler built it nobody can tell: weights are not laid out for a unit that may crash.
+    params.use_extra_bufts = not has_amx()
     if options.tensor_split:
         shares = (ctypes.c_float * c.llama_max_devices())(*options.tensor_split)
         params.tensor_split = shares

@@ -59,7 +59,10 @@ def find_devices() -> tuple[Device, ...]:
     found = ggml_devices.list_devices()
     memory = system_memory()
     description = next((device.description for device in found if device.kind == "cpu"), "CPU")
-    cpu = Device("CPU", description, "CPU", "cpu", memory.available_bytes, memory.total_bytes)
+    cpu = Device(
+        "CPU", description, "CPU", "cpu", memory.available_bytes, memory.total_bytes,
+        repacks=not ggml_devices.has_amx(),
+    )  # fmt: skip
     return (*(device for device in found if device.kind != "cpu"), cpu)
 
 

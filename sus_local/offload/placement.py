@@ -150,7 +150,7 @@ class Placer:
         yield LedgerLine(host.name, f"weights of {_layers(len(layers))}", sum(layers))
         yield LedgerLine(host.name, "embedding", facts.embedding_bytes)
         if not n_gpu_layers:
-            yield LedgerLine(host.name, "output matrix", _host_output_bytes(facts))
+            yield LedgerLine(host.name, "output matrix", _host_output_bytes(facts, host))
         yield self._kv_line(host, len(layers) if self.offload_kqv else facts.n_layer)
         computes = bool(layers) or not self.offload_kqv
         graph = graph_bytes(facts, shape, outputs=not n_gpu_layers)
@@ -179,13 +179,13 @@ class Placer:
             yield host
 
 
-def _host_output_bytes(facts: ModelFacts) -> int:
+def _host_output_bytes(facts: ModelFacts, host: Device) -> int:
     """The output matrix in main memory.
 
     Where the embedding serves as one, llama.cpp rearranges a copy of it for the CPU's vector
     units, if it does that for the type.
     """
-    copied = facts.tied and facts.embedding_type in _REPACKED_TYPES
+    copied = host.repacks and facts.tied and facts.embedding_type in _REPACKED_TYPES
     return facts.output_bytes + (facts.embedding_bytes if copied else 0)
 
 

@@ -51,6 +51,23 @@ def llm(demo_gguf: Path) -> Iterator[LLM]:
         yield llm
 
 
+@pytest.mark.parametrize("amx", [True, False])
+def test_weights_stay_as_they_are_where_llama_cpp_has_amx(
+    demo_gguf: Path, monkeypatch: pytest.MonkeyPatch, amx: bool
+) -> None:
+    load_model, asked = llama_cpp.c.llama_model_load_from_file, []
+
+    def record(path: bytes, params: Any) -> Any:
+        asked.append(params.use_extra_bufts)
+        params.use_extra_bufts = False
+        return load_model(path, params)
+
+    monkeypatch.setattr(llama_cpp, "has_amx", lambda: amx)
+    monkeypatch.setattr(llama_cpp.c, "llama_model_load_from_file", record)
+    LlamaCpp(demo_gguf, OPTIONS).close()
+    assert asked == [not amx]
+
+
 def say(llm: LLM, text: str = "Tell me something.", **params: Any) -> Result:
     params = {"max_tokens": 24, "seed": 1, "temperature": 1.0, "ignore_eos": True, **params}
     return llm.generate([{"role": "user", "content": text}], sampling=SamplingParams(**params))

@@ -23,7 +23,7 @@ HISTORY = [
 
 
 @pytest.fixture(scope="module")
-def llama(demo_gguf: Path) -> Iterator[Any]:
+def llama(demo_gguf: Path, bare_llama_cpp: None) -> Iterator[Any]:
     """llama-cpp-python's own model: template, tokens and end of turn come from the file."""
     from llama_cpp import Llama
 

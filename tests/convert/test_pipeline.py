@@ -124,6 +124,7 @@ def test_split_files_hold_the_same_tensors(folder: Path, tmp_path: Path) -> None
     checksums.verify(models.at_path(split.path))
 
 
+@pytest.mark.usefixtures("bare_llama_cpp")
 def test_llama_cpp_loads_a_split_model(folder: Path, tmp_path: Path) -> None:
     import llama_cpp
 

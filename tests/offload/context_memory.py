@@ -11,6 +11,8 @@ from typing import Any
 import llama_cpp
 import psutil
 
+from sus_local.backend.ggml_devices import has_amx
+
 _KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
 _logged: list[str] = []
 
@@ -40,6 +42,7 @@ def main(path: str, settings: dict[str, Any]) -> None:
 def _model_params() -> Any:
     params = llama_cpp.llama_model_default_params()
     params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
+    params.use_extra_bufts = not has_amx()
     return params
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from sus_local.backend.ggml_devices import Device
+from sus_local.backend.ggml_devices import Device, has_amx
 from sus_local.offload.gguf_facts import read_facts
 from sus_local.offload.ledger import ContextShape
 from sus_local.offload.placement import Placement, Placer
 
 MEASURE = Path(__file__).with_name("context_memory.py")
-CPU = Device("CPU", "", "CPU", "cpu", 1 << 40, 1 << 40)
+CPU = Device("CPU", "", "CPU", "cpu", 1 << 40, 1 << 40, repacks=not has_amx())
 WIDE = {
     "n_layer": 3, "n_embd": 2048, "n_ff": 5632, "n_head": 32, "n_head_kv": 4, "n_vocab": 64000
 }  # fmt: skip
