@@ -1,7 +1,7 @@
 """The header of a GGUF file: its metadata and the table of its tensors, without any weights.
 
 A plain reader of the format, so that ``sus-local models list`` needs neither numpy nor llama.cpp.
-Arrays (the vocabulary, mostly) are stepped over, not read.
+Arrays (the vocabulary, mostly) are stepped over, but for one that is asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import math
 import mmap
 import re
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sus_local.errors import InvalidModelError, ModelNotFoundError, from_os_error
@@ -71,11 +71,15 @@ class Header:
         metadata: Scalars and texts, by key; arrays are left out.
         tensors: The tensor table.
         tensors_offset: Bytes from the start of the file to the first tensor.
+        arrays: Lengths of the arrays, by key.
+        texts: The texts of the array that was asked for.
     """
 
     metadata: Mapping[str, Value]
     tensors: tuple[TensorEntry, ...]
     tensors_offset: int
+    arrays: Mapping[str, int] = field(default_factory=dict)
+    texts: tuple[bytes, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -100,8 +104,11 @@ class Header:
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, texts: str = "") -> Header:
     """The header of the GGUF file at ``path``.
+
+    Args:
+        texts: Key of an array of texts to read as well.
 
     Raises:
         ModelNotFoundError: There is no such file.
@@ -115,7 +122,7 @@ def read_header(path: Path) -> Header:
                     f"{path} is not a GGUF file", hint="sus-local convert makes one", path=str(path)
                 )
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                return _Reader(view).header()
+                return _Reader(view, texts).header()
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"there is no file {path}", path=str(path)) from error
     except OSError as error:
@@ -131,9 +138,11 @@ def read_header(path: Path) -> Header:
 class _Reader:
     """A cursor over the bytes of a header; every read past the end is a ``struct.error``."""
 
-    def __init__(self, view: mmap.mmap) -> None:
+    def __init__(self, view: mmap.mmap, texts: str) -> None:
         self._view = view
         self._at = 4
+        self._wanted = texts
+        self._texts: tuple[bytes, ...] = ()
 
     def header(self) -> Header:
         version = self._number("I")
@@ -141,14 +150,17 @@ class _Reader:
             raise ValueError(f"GGUF version {version} is unknown")
         num_tensors, num_keys = self._number("Q"), self._number("Q")
         metadata: dict[str, Value] = {}
+        arrays: dict[str, int] = {}
         for _ in range(num_keys):
-            key = self._string()
-            value = self._value(self._number("I"))
-            if value is not None:
-                metadata[key] = value
+            key, kind = self._string(), self._number("I")
+            if kind == _ARRAY:
+                arrays[key] = self._array(keep=key == self._wanted)
+            else:
+                metadata[key] = self._value(kind)
         tensors = tuple(self._tensor() for _ in range(num_tensors))
         alignment = int(metadata.get("general.alignment", 32)) or 32
-        return Header(metadata, tensors, -(-self._at // alignment) * alignment)
+        start = -(-self._at // alignment) * alignment
+        return Header(metadata, tensors, start, arrays, self._texts)
 
     def _number(self, code: str) -> int:
         (number,) = self._unpack(code)
@@ -167,18 +179,17 @@ class _Reader:
         self._at += length
         return text
 
-    def _value(self, kind: int) -> Value | None:
+    def _value(self, kind: int) -> Value:
         if kind in _SCALARS:
             return self._unpack(_SCALARS[kind])[0]
         if kind == _STRING:
             return self._string()
-        if kind == _ARRAY:
-            self._skip_array()
-            return None
         raise ValueError(f"type {kind} of a value is unknown")
 
-    def _skip_array(self) -> None:
+    def _array(self, *, keep: bool) -> int:
+        """Step over an array, or keep its texts; gives its length."""
         kind, count = self._number("I"), self._number("Q")
+        start = self._at
         if kind in _SCALARS:
             self._at += count * struct.calcsize("<" + _SCALARS[kind])
         elif kind == _STRING:
@@ -187,6 +198,16 @@ class _Reader:
             raise ValueError(f"an array of type {kind} is unknown")
         if self._at > len(self._view):
             raise ValueError(f"an array of {count} values does not fit the file")
+        if keep and kind == _STRING:
+            self._texts = tuple(self._strings(start, count))
+        return count
+
+    def _strings(self, at: int, count: int) -> Iterator[bytes]:
+        unpack_from, view = struct.Struct("<Q").unpack_from, self._view
+        for _ in range(count):
+            end = at + 8 + unpack_from(view, at)[0]
+            yield view[at + 8 : end]
+            at = end
 
     def _skip_strings(self, count: int) -> None:
         unpack_from, view, at = struct.Struct("<Q").unpack_from, self._view, self._at

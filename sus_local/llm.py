@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from sus_local.backend.base import Backend
 from sus_local.engine.engine import Engine
 from sus_local.engine.loop import EngineLoop, Ticket
 from sus_local.engine.sequence import Request, Shift
-from sus_local.errors import RequestError
+from sus_local.errors import RequestError, SamplingError
 from sus_local.kv.blocks import root_key
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import RamTier
@@ -386,8 +387,12 @@ _DEFAULT_KEYS = {
 
 
 def _sampling_defaults(metadata: Mapping[str, str]) -> dict[str, float]:
-    """The sampling parameters that the model's file names."""
-    found = {name: float(metadata[key]) for name, key in _DEFAULT_KEYS.items() if key in metadata}
-    if "top_k" in found:
-        found["top_k"] = int(found["top_k"])
+    """The sampling parameters that the model's file names; those out of range it does not."""
+    found: dict[str, float] = {}
+    for name, key in _DEFAULT_KEYS.items():
+        with contextlib.suppress(KeyError, ValueError, OverflowError, SamplingError):
+            number = float(metadata[key])
+            named: dict[str, Any] = {name: int(number) if name == "top_k" else number}
+            SamplingParams(**named)
+            found |= named
     return found

@@ -82,8 +82,10 @@ def _open(
 ) -> LlamaCpp:
     from sus_local.backend.ggml_devices import add_rpc_servers
     from sus_local.backend.llama_cpp import LlamaCpp, check_file
+    from sus_local.backend.native_limits import check_header
 
     check_file(path)
+    check_header(path)
     if rpc:
         add_rpc_servers(rpc)
     return LlamaCpp(path, _planned(path, knobs, n_gpu_layers, kv_ram_bytes))

@@ -127,6 +127,14 @@ def test_a_model_brings_its_own_sampling_defaults() -> None:
     assert (filled.temperature, filled.top_k, filled.top_p) == (0.3, 9, 0.95)
 
 
+@pytest.mark.parametrize("wrong", ["abc", "nan", "inf", "-3", ""])
+def test_a_default_of_the_file_that_is_out_of_range_is_none(wrong: str) -> None:
+    keys = ("temp", "top_k", "top_p", "min_p", "penalty_repeat")
+    metadata = {f"general.sampling.{key}": wrong for key in keys}
+    with model("ok", metadata=metadata) as llm:
+        assert llm.generate([{"role": "user", "content": "hi"}]).text == "ok"
+
+
 # Answers
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from llama_cpp import llama_cpp as c
 
+_REASON = "error loading model: "
+"""What llama.cpp says before the reason; a line without one follows."""
+
 
 class Log:
     """Takes llama.cpp's log: silent, but for the last lines that an error message needs."""
@@ -32,7 +35,11 @@ class Log:
         yield self._lines
 
     def last(self) -> str:
-        """The last line that says something went wrong."""
+        """Why a model was not loaded, or the last line that says something went wrong."""
+        for line in self._lines:
+            _, found, reason = line.partition(_REASON)
+            if found:
+                return " ".join(reason.split())
         words = ("error", "fail", "invalid", "unable", "not ")
         wrong = [line for line in self._lines if any(word in line.lower() for word in words)]
         return (wrong or list(self._lines) or ["no reason was given"])[-1]

@@ -45,6 +45,7 @@ ERRORS: Mapping[str, str] = {
     "{name} is not what was recorded (tensor {tensor})": "{name} 与记录不符（张量 {tensor}）",
     "{path} is not text": "{path} 不是文本文件",
     "the model is still loading": "模型仍在加载",
+    "no model is loaded": "没有加载模型",
     "the history is not in use: this chat is only in memory": "历史记录未启用：这个对话只在内存中",
     "no conversation is saved yet": "还没有保存的对话",
     "there is no conversation to go on with": "没有可以继续的对话",
@@ -85,6 +86,8 @@ ERRORS: Mapping[str, str] = {
     "no permission while {doing} {path}": "没有权限{doing} {path}",
     "no permission while {doing}": "没有{doing}的权限",
     "there is no file {path}": "没有文件 {path}",
+    "{path} cannot be used: {why}": "{path} 无法使用：{why}",
+    "{name}: {key} is {value}, more than {most}": "{name}：{key} 是 {value}，大于 {most}",
     "the header of {path} is damaged: {error}": "{path} 的文件头已损坏：{error}",
     "{path} is not a GGUF file": "{path} 不是 GGUF 文件",
     "there is no conversation {number}": "没有编号为 {number} 的对话",
@@ -164,6 +167,25 @@ ERRORS: Mapping[str, str] = {
 }
 
 PHRASES: Mapping[str, str] = {
+    "tensor {tensor} is of type {type}, which holds no weights": (
+        "张量 {tensor} 的类型是 {type}，这种类型不能存放权重"
+    ),
+    "it has {layers} layers, llama.cpp takes {most}": "它有 {layers} 层，llama.cpp 最多 {most} 层",
+    "it predicts more layers than it has": "它预测的层比它有的层还多",
+    "its norms have the epsilon {epsilon}": "它的归一化 epsilon 是 {epsilon}",
+    "its positions are scaled by {scaling}, which llama.cpp does not know": (
+        "它的位置缩放方式是 {scaling}，llama.cpp 不认识"
+    ),
+    "it uses {used} of {experts} experts": "它使用 {experts} 个专家中的 {used} 个",
+    "its {experts} experts are in {groups} groups": "它的 {experts} 个专家分为 {groups} 组",
+    "it uses {chosen} of {groups} groups of experts": "它使用 {groups} 组专家中的 {chosen} 组",
+    "its tokenizer is {kind}, this program knows {names}": (
+        "它的分词器是 {kind}，本程序只认识 {names}"
+    ),
+    "it has {count} tokens twice, of {total}": "它的 {total} 个 token 中有 {count} 个重复",
+    "its vocabulary lacks {count} of 256 bytes, {byte} first": (
+        "它的词表缺少 256 个字节中的 {count} 个，第一个是 {byte}"
+    ),
     "reading": "读取",
     "writing": "写入",
     "reading or writing": "读写",

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sus_local.backend.native_limits import MOST_LAYERS, check_architecture
 from sus_local.errors import InvalidModelError
 from sus_local.header import Header, TensorEntry, read_header, split_parts
 
 _LAYER = re.compile(r"blk\.(\d+)\.")
+_MOST = 2**32 - 1
+"""llama.cpp keeps such numbers in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,9 @@ def _facts(
     paths: tuple[Path, ...], headers: Sequence[Header], sizes: Mapping[str, int]
 ) -> ModelFacts:
     header = headers[0]
+    check_architecture(header, paths[0])
     shape = _Shape(header, paths[0])
-    n_layer = shape.count("block_count")
+    n_layer = shape.count("block_count", most=MOST_LAYERS)
     n_embd, n_head = shape.count("embedding_length"), shape.count("attention.head_count")
     return ModelFacts(
         name=str(header.metadata.get("general.name", paths[0].stem)),
@@ -139,7 +143,7 @@ def _layer_bytes(sizes: Mapping[str, int], n_layer: int) -> tuple[int, ...]:
 def _embedding(headers: Sequence[Header], path: Path) -> TensorEntry:
     tables = (tensor for header in headers for tensor in header.tensors)
     found = next((tensor for tensor in tables if tensor.name == "token_embd.weight"), None)
-    if found is None:
+    if found is None or len(found.shape) < 2:
         raise InvalidModelError(f"{path.name} has no token_embd.weight", path=str(path))
     return found
 
@@ -157,9 +161,16 @@ class _Shape:
         self._header = header
         self._path = path
 
-    def count(self, key: str, default: int | None = None) -> int:
+    def count(self, key: str, default: int | None = None, *, most: int = _MOST) -> int:
         name = f"{self._header.architecture}.{key}"
         value = self._header.metadata.get(name, default)
+        if isinstance(value, int) and value > most:
+            raise InvalidModelError(
+                f"{self._path.name}: {name} is {value}, more than {most}",
+                hint="download or convert the model again",
+                path=str(self._path),
+                key=name,
+            )
         if isinstance(value, int) and value > 0:
             return value
         raise InvalidModelError(

@@ -494,6 +494,14 @@ def test_a_llama_without_its_tensors_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
+def test_a_refusal_tells_the_reason(demo_gguf: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    key = b"llama.block_count\x04\0\0\0"
+    path.write_bytes(demo_gguf.read_bytes().replace(key + b"\4", key + b"\5", 1))
+    with pytest.raises(ModelLoadError, match=r"'blk\.4\.attn_norm\.weight' not found"):
+        load(path)
+
+
 def test_the_fingerprint_names_file_and_settings(demo_gguf: Path, tmp_path: Path) -> None:
     def fingerprint(path: Path, **options: Any) -> str:
         backend = LlamaCpp(path, LoadOptions(n_ctx=256, n_threads=1, **options))

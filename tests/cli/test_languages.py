@@ -57,6 +57,27 @@ def test_every_error_and_hint_is_told_in_chinese(chinese: None) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        "tensor output.weight is of type I8, which holds no weights",
+        "it has 513 layers, llama.cpp takes 512",
+        "its norms have the epsilon nan",
+        "its positions are scaled by 'junk', which llama.cpp does not know",
+        "it uses 0 of 8 experts",
+        "its 8 experts are in 3 groups",
+        "it uses 0 of 2 groups of experts",
+        "its tokenizer is 'bert', this program knows llama and gpt2",
+        "it has 1 tokens twice, of 2560",
+        "its vocabulary lacks 1 of 256 bytes, <0x0A> first",
+    ],
+)
+def test_what_is_wrong_with_a_model_is_told_in_chinese(chinese: None, why: str) -> None:
+    translated = told(f"/a/b c.gguf cannot be used: {why}")
+    assert translated.startswith("/a/b c.gguf 无法使用：")
+    assert not re.search(r"\b(its?|the|are|tokens)\b", translated)
+
+
 def is_told(sentence: Sentence) -> bool:
     """Whether a sentence becomes Chinese with all its values; a command to type stays."""
     translated = told(sentence.english)

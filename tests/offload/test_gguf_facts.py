@@ -8,6 +8,7 @@ import pytest
 from sus_local.errors import InvalidModelError, ModelNotFoundError
 from sus_local.header import split_parts
 from sus_local.offload.gguf_facts import read_facts
+from tests.offload.conftest import SMALL, write_model
 
 
 def test_facts_tell_the_shape_and_every_byte(make_model: Callable[..., Path]) -> None:
@@ -74,3 +75,33 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 def test_a_model_without_a_shape_is_refused(make_model: Callable[..., Path]) -> None:
     with pytest.raises(InvalidModelError, match=r"llama\.attention\.head_count is 0"):
         read_facts(make_model(n_head=0, n_head_kv=0, kv_width=64))
+
+
+@pytest.mark.parametrize("layers", [513, 2**32 - 1])
+def test_an_absurd_number_of_layers_is_refused_at_once(
+    make_model: Callable[..., Path], layers: int
+) -> None:
+    content = make_model(n_layer=2).read_bytes()
+    key = b"llama.block_count\x04\0\0\0"
+    path = make_model("absurd")
+    path.write_bytes(content.replace(key + b"\2\0\0\0", key + layers.to_bytes(4, "little")))
+    with pytest.raises(InvalidModelError, match=f"llama.block_count is {layers}, more than 512"):
+        read_facts(path)
+
+
+def test_an_embedding_without_extents_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "made.gguf", **SMALL)
+    content = path.read_bytes()
+    name = b"token_embd.weight"
+    table = content.index(name) + len(name)
+    flat = b"\0\0\0\0" + content[table + 4 + 16 :]
+    path.write_bytes(content[:table] + flat + bytes(32))
+    with pytest.raises(InvalidModelError, match=r"token_embd\.weight"):
+        read_facts(path)
+
+
+def test_another_architecture_is_named(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "made.gguf", **SMALL)
+    path.write_bytes(path.read_bytes().replace(b"llama", b"mamba", 2))
+    with pytest.raises(InvalidModelError, match="architecture 'mamba'"):
+        read_facts(path)
