@@ -75,6 +75,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 VALUES ('delete', old.id, old.user, old.text);
         END""",
     ),
+    (
+        "ALTER TABLE turns ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+        """UPDATE turns SET model =
+            (SELECT c.model FROM conversations c WHERE c.id = turns.conversation)""",
+    ),
 )
 """What brings a database from each version of the schema to the next."""
 
@@ -96,6 +101,7 @@ class SavedTurn:
         sampling: The sampling parameters.
         timings: Seconds.
         fingerprint: Of the model that answered.
+        model: Its name.
         created_at: Seconds since 1970.
     """
 
@@ -111,6 +117,7 @@ class SavedTurn:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    model: str = ""
     created_at: float = 0.0
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sus_local.database import Database
 from sus_local.errors import HistoryError
-from sus_local.history import History, excerpt
+from sus_local.history import _MIGRATIONS, History, excerpt
 
 
 @pytest.fixture
@@ -55,6 +56,15 @@ def test_a_turn_comes_back_as_it_was_saved(history: History) -> None:
     assert saved.usage == {"prompt_tokens": 3}
     assert saved.timings == {"decode_s": 0.25}
     assert saved.fingerprint == "abc"
+
+
+def test_turns_of_the_first_schema_take_the_model_of_their_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    with Database(path, _MIGRATIONS[:1]) as old:
+        old.execute("INSERT INTO conversations (model, created_at, updated_at) VALUES ('a', 1, 1)")
+        old.execute("INSERT INTO turns (conversation, user, created_at) VALUES (1, 'hi', 1)")
+    with History(path) as history:
+        assert [(turn.user, turn.model) for turn in history.turns(1)] == [("hi", "a")]
 
 
 def test_the_newest_turn_is_the_active_one(history: History) -> None:

@@ -13,7 +13,7 @@ import click
 
 from sus_local.cli import text
 from sus_local.cli.chat.about import KEYS
-from sus_local.cli.chat.commands import COMMANDS
+from sus_local.cli.chat.commands import ALIASES, COMMANDS
 from sus_local.cli.localise import localised
 from sus_local.cli.main import PROGRAM, cli
 
@@ -85,9 +85,14 @@ def _inside_the_chat() -> str:
         [
             "## Inside the chat\n",
             *("| command | does |", "|---|---|", *rows, ""),
+            f"Words of other chats: {_aliases()}.\n",
             *("| key | does |", "|---|---|", *keys, ""),
         ]
     )
+
+
+def _aliases() -> str:
+    return ", ".join(f"`{name}` is `{meant}`" for name, meant in ALIASES.items())
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ def complete_model(
     _ctx: click.Context, _param: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """Names of the local store, the demo model, and files."""
-    from sus_local.models import list_models
+    from sus_local.cli.model_name import model_names
 
-    names = [model.name for model in list_models()] + ["demo"]
-    found = [CompletionItem(name) for name in names if name.lower().startswith(begun.lower())]
+    found = [
+        CompletionItem(name) for name in model_names() if name.lower().startswith(begun.lower())
+    ]
     return [*found, CompletionItem(begun, type="file")] if "/" in begun or not found else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sus_local import models
+from sus_local import models, paths
 from sus_local.errors import ModelNotFoundError
 
 DEMO = "demo"
@@ -21,6 +21,31 @@ def model_file(name: str) -> Path:
 
         return ensure_model()
     return models.resolve(name)
+
+
+def named_model(name: str) -> tuple[str, Path]:
+    """The model that a user means by ``name``: the name that finds it again, and its file.
+
+    Raises:
+        ModelNotFoundError: There is none; the hint is the next command.
+    """
+    path = model_file(name)
+    if name.lower() == DEMO:
+        return DEMO, path
+    if path.parent == paths.models_dir():
+        return models.at_path(path).name, path
+    return str(path.resolve()), path
+
+
+def remember(name: str, path: Path) -> None:
+    """Note that a model was used last; the demo is there for who asks for it."""
+    if name != DEMO:
+        models.remember_used(path)
+
+
+def model_names() -> list[str]:
+    """What :func:`model_file` takes, beside paths."""
+    return [*(model.name for model in models.list_models()), DEMO]
 
 
 def stored_model(name: str) -> models.StoredModel:

@@ -35,7 +35,7 @@ def list_(as_json: bool) -> None:
     from sus_local.cli.output import emit_json, note
     from sus_local.models import list_models
 
-    found = [_facts(model) for model in list_models()]
+    found = [facts_of(model) for model in list_models()]
     if as_json:
         emit_json(found)
     elif not found:
@@ -47,7 +47,7 @@ def list_(as_json: bool) -> None:
         _print_table(found)
 
 
-def _facts(model: StoredModel) -> dict[str, Any]:
+def facts_of(model: StoredModel) -> dict[str, Any]:
     """What ``list`` tells; of a damaged file, that it is."""
     from sus_local.checksums import state
     from sus_local.errors import SusLocalError
@@ -129,7 +129,7 @@ def _everything(stored: StoredModel) -> dict[str, Any]:
     headers = [read_header(path) for path in stored.files]
     provenance = {key: each for key, each in stored.manifest.items() if key != "tensors"}
     return {
-        **_facts(stored),
+        **facts_of(stored),
         "files": [str(path) for path in stored.files],
         "provenance": provenance,
         "tensor_types": _tensor_types(headers),

@@ -85,7 +85,7 @@ def sampling_values(options: Mapping[str, Any]) -> dict[str, Any]:
     if "mirostat" in given:
         given["mirostat"] = int(given["mirostat"])
     if "schema" in given:
-        given["json_schema"] = _read_schema(given.pop("schema"))
+        given["json_schema"] = read_schema(given.pop("schema"))
     if "grammar" in given:
         given["grammar"] = _read(given["grammar"])
     return given
@@ -122,7 +122,13 @@ def _read(path: Path) -> str:
         raise from_os_error(error, doing="reading", path=path) from error
 
 
-def _read_schema(path: Path) -> Any:
+def read_schema(path: Path) -> Any:
+    """The JSON schema in a file.
+
+    Raises:
+        GrammarError: It is no JSON.
+        StorageError: It cannot be read.
+    """
     import json
 
     try:

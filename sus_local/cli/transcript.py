@@ -44,12 +44,13 @@ def to_markdown(row: SavedConversation, turns: Iterable[SavedTurn]) -> str:
     if row.system is not None:
         parts.append(f"**System:** {row.system}")
     for turn in turns:
-        parts += [f"**You:** {turn.user}", f"**{_speaker(row)}:** {turn.text}"]
+        speaker = _speaker(turn.model or row.model)
+        parts += [f"**You:** {turn.user}", f"**{speaker}:** {turn.text}"]
     return "\n\n".join(parts) + "\n"
 
 
-def _speaker(row: SavedConversation) -> str:
-    return PurePath(row.model).name.removesuffix(".gguf") or "Model"
+def _speaker(model: str) -> str:
+    return PurePath(model).name.removesuffix(".gguf") or "Model"
 
 
 def to_value(row: SavedConversation, turns: Iterable[SavedTurn]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ HELP: Mapping[str, str] = {
     "with the bundled demo model": "与自带的演示模型",
     "with a model of `sus-local models list`": "与 sus-local models list 中的模型",
     "the last conversation goes on": "继续上一个对话",
+    "with files for the first question": "随第一个问题发送文件",
     "a first conversation, in seconds": "几秒钟内的第一次对话",
     "the real model, from its checkpoint": "由检查点得到真正的模型",
     "and a conversation with it": "并与它对话",

@@ -203,6 +203,12 @@ def test_a_model_that_cannot_be_loaded_ends_the_chat(tmp_path: Path) -> None:
         assert "Traceback" not in terminal.text
 
 
+def test_what_was_going_on_is_gone_when_it_has_ended(model: str) -> None:
+    with chat(model, SCRIPT_LOAD_SECONDS="0.5") as terminal:
+        terminal.wait_for("loading tiny")
+        terminal.wait_gone("loading tiny")
+
+
 def test_plain_answers_are_not_drawn(model: str) -> None:
     with chat(model, "--plain") as terminal:
         terminal.wait_for(READY)

@@ -110,6 +110,33 @@ def test_files_go_with_the_next_question(model: str, tmp_path: Path) -> None:
         assert history.turns(1)[0].user == "what is it?\n\nnotes.txt:\n```\nthe notes 笔记\n```"
 
 
+def test_a_pattern_stands_for_all_its_files(model: str, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("one.py", "deep/two.py", "notes.txt"):
+        (tmp_path / name).write_text(f"# {name}\n")
+    with chat(model, "-f", str(tmp_path / "**/*.py"), columns=200) as terminal:
+        terminal.wait_for("one.py (9 tokens) goes with your next question")
+        terminal.send(f"/file {tmp_path}/*.c")
+        terminal.wait_for("no file is called like")
+        ask(terminal, "what are they?", "You said: what are they?")
+    with saved() as history:
+        asked = history.turns(1)[0].user
+    assert "two.py:\n```\n# deep/two.py\n```\n\none.py:\n```\n# one.py\n```" in asked
+    assert "notes.txt" not in asked
+
+
+def test_files_that_do_not_fit_together_are_all_left_out(model: str, tmp_path: Path) -> None:
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_text("x" * 300)
+    with chat(model, columns=200, SCRIPT_N_CTX="500") as terminal:
+        terminal.wait_for(READY)
+        terminal.send(f"/file {tmp_path}/*.txt")
+        terminal.wait_for("has 600 tokens, the context holds 500")
+        ask(terminal, "what?", "You said: what?")
+    with saved() as history:
+        assert history.turns(1)[0].user == "what?"
+
+
 def test_saving_and_loading(model: str, tmp_path: Path) -> None:
     markdown, value = tmp_path / "chat.md", tmp_path / "chat.json"
     with chat(model) as terminal:
@@ -214,3 +241,59 @@ def test_what_cannot_be_read_or_written_is_told(model: str, tmp_path: Path) -> N
         terminal.send(f"/save {tmp_path}")
         terminal.wait_for(f"{tmp_path} is a folder")
     assert not (tmp_path / "empty.md").exists()
+
+
+def test_the_context_is_made_larger_in_the_middle_of_a_chat(model: str) -> None:
+    with chat(model, SCRIPT_N_CTX="300") as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "first", "You said: first")
+        terminal.send("/set num_ctx 700")
+        terminal.wait_for("n_ctx 700")
+        ask(terminal, "second", "You said: second")
+        terminal.send("/context")
+        terminal.wait_for("of 700 tokens")
+        terminal.send("/set n_ctx many")
+        terminal.wait_for("n_ctx is many, it has to be a whole number")
+    with saved() as history:
+        first, second = history.turns(1)
+        assert second.parent == first.id
+
+
+def test_the_line_of_figures_can_be_left_out(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.send("/set figures maybe")
+        terminal.wait_for("figures is maybe, it has to be on or off")
+        terminal.send("/set figures off")
+        terminal.wait_for("figures off")
+        terminal.send("one")
+        terminal.wait_for("You said: one")
+        terminal.wait_gone("working")
+        assert "tokens/s" not in terminal.scrolled
+        terminal.send("/set figures on")
+        ask(terminal, "two", "You said: two")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("/set parameter num_predict 7", "max_tokens 7"),
+        ("/set repeat_last_n=9", "penalty_last_n 9"),
+        ("/regen", "there is nothing yet in this conversation"),
+        ("/system-prompt Be brief.", "The system message is set."),
+        ("/read", "which file?"),
+    ],
+)
+def test_words_of_other_chats_are_understood(model: str, line: str, shown: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.send(line)
+        terminal.wait_for(shown)
+
+
+def test_a_model_is_no_conversation_to_load(model: str) -> None:
+    with chat(model, columns=200) as terminal:
+        terminal.wait_for(READY)
+        terminal.send(f"/load {model}")
+        terminal.wait_for("is no conversation but a model")
+        terminal.wait_for("hint: /model ")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sus_local import paths
+
 if sys.platform == "win32":
     pytest.skip("needs a pseudo-terminal", allow_module_level=True)
 
@@ -113,13 +115,14 @@ def test_commands_and_files_are_completed(model: str, tmp_path: Path) -> None:
         terminal.wait_for("unmistakable.txt")
 
 
-def test_the_editor_writes_the_message(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keys", ["\x18\x05", "\x07"])
+def test_the_editor_writes_the_message(model: str, tmp_path: Path, keys: str) -> None:
     editor = tmp_path / "editor.sh"
     editor.write_text('#!/bin/sh\necho "edited text" > "$1"\n')
     editor.chmod(0o755)
     with chat(model, EDITOR=str(editor), VISUAL="") as terminal:
         terminal.wait_for(READY)
-        terminal.type("\x18\x05")
+        terminal.type(keys)
         terminal.wait_for(">>> edited text")
         ask(terminal, "", "You said: edited text")
 
@@ -163,3 +166,45 @@ def test_the_keys_are_those_of_readline(model: str, tmp_path: Path) -> None:
         terminal.wait_until(lambda: terminal.screen.cursor.x == len(">>> one tw"), "vi's motion")
         terminal.type("bdw")
         terminal.wait_gone("two")
+
+
+def test_ctrl_g_ends_a_search_in_earlier_input(model: str) -> None:
+    with chat(model, EDITOR="/none/such", VISUAL="") as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "an old question", "You said: an old question")
+        terminal.type("\x12old")
+        terminal.wait_for("I-search")
+        terminal.type("\x07")
+        terminal.wait_gone("I-search")
+        ask(terminal, "another", "You said: another")
+
+
+def test_ctrl_l_clears_the_screen_and_keeps_what_is_typed(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "first", "You said: first")
+        terminal.wait_gone("working")
+        terminal.type("second")
+        terminal.wait_for(">>> second")
+        terminal.type("\x0c")
+        terminal.wait_until(lambda: terminal.text == ">>> second", "the clear screen")
+        ask(terminal, "", "You said: second")
+
+
+def test_a_chat_that_saves_nothing_keeps_no_input(model: str) -> None:
+    with chat(model, "--no-history") as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "a secret", "You said: a secret")
+        terminal.type("\x1b[A")
+        terminal.wait_for(">>> a secret")
+    kept = [path for path in paths.data_dir().rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"a secret" in path.read_bytes()]
+
+
+def test_models_are_completed(model: str) -> None:
+    paths.models_dir().mkdir(parents=True)
+    (paths.models_dir() / "Unmistakable-Q8_0.gguf").write_bytes(b"GGUF")
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        terminal.type("/model unm\t")
+        terminal.wait_for(">>> /model Unmistakable-Q8_0")

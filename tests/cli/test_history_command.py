@@ -86,6 +86,17 @@ def test_what_was_exported_comes_back_whole(
             assert {**a, "id": 0} == {**b, "id": 0}
 
 
+def test_a_transcript_names_the_model_of_each_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    with History(paths.history_path()) as history:
+        number = history.create(model="other")
+        first = history.add_turn(number, parent=None, user="hi", text="Hello", model="demo")
+        history.add_turn(number, parent=first, user="and?", text="More", model="other")
+    assert main.run(["history", "show", str(number)]) == 0
+    shown = capsys.readouterr().out
+    assert "**demo:** Hello" in shown
+    assert "**other:** More" in shown
+
+
 def test_export_as_markdown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "two.md"
     assert call(capsys, "export", "2", "-o", str(path))[0] == 0

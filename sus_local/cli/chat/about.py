@@ -19,7 +19,8 @@ KEYS = (
     ("Tab", "complete a command or a file name"),
     ('"""', "begins a message of several lines, and ends it"),
     ("Up, Ctrl-R", "earlier input, search in it"),
-    ("Ctrl-X Ctrl-E", "write in the editor ($EDITOR)"),
+    ("Ctrl-G, Ctrl-X Ctrl-E", "write in the editor ($EDITOR)"),
+    ("Ctrl-L", "clear the screen"),
     ("Ctrl-C", "stop the answer; once more at the prompt: leave"),
     ("Ctrl-Z", "to the shell; fg comes back"),
     ("Ctrl-D, exit", "leave"),
@@ -38,7 +39,7 @@ def help_(dialogue: Dialogue, _argument: str) -> None:
     ]
     rows.append(("", ""))
     rows += [(key, t(line)) for key, line in KEYS]
-    dialogue.ui.say("\n".join(f"{left:<20} {right}".rstrip() for left, right in rows))
+    dialogue.ui.say("\n".join(f"{left:<21} {right}".rstrip() for left, right in rows))
 
 
 def bye(dialogue: Dialogue, _argument: str) -> None:
@@ -73,7 +74,7 @@ def stats(dialogue: Dialogue, _argument: str) -> None:
     note = session.conversation.turns[-1].usage.cache_note if session.conversation.turns else ""
     if note:
         rows.append((t("last time"), told(note)))
-    dialogue.ui.say(_table(rows))
+    dialogue.ui.say(two_columns(rows))
 
 
 def context(dialogue: Dialogue, _argument: str) -> None:
@@ -100,7 +101,8 @@ def _num_tokens(turn: Turn) -> int:
     return len(turn.prompt_token_ids) + len(turn.token_ids)
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
+def two_columns(rows: list[tuple[str, str]]) -> str:
+    """Names and what they stand for, one a line."""
     from rich.cells import cell_len
 
     width = max(cell_len(left) for left, _ in rows)

@@ -22,6 +22,7 @@ Examples:
   sus-local chat demo                     with the bundled demo model
   sus-local chat SUS-Chat-34B --temp 0.3  with a model of `sus-local models list`
   sus-local chat --continue               the last conversation goes on
+  sus-local chat -f 'src/*.py'            with files for the first question
 """
 )
 @click.argument("model", required=False, shell_complete=complete_model)
@@ -29,6 +30,13 @@ Examples:
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
 @click.option("--conversation", type=int, help="Go on with the conversation of this number.")
 @click.option("--system", help="System message of new conversations.")
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    help="Text file or pattern that goes with the first question; may be repeated.",
+)
 @click.option("--plain", is_flag=True, help="Answers as plain text instead of Markdown.")
 @click.option("--no-history", is_flag=True, help="Save nothing.")
 @sampling_options
@@ -39,6 +47,7 @@ def chat(
     go_on: bool,
     conversation: int | None,
     system: str | None,
+    files: tuple[str, ...],
     plain: bool,
     no_history: bool,
     **options: Any,
@@ -63,4 +72,5 @@ def chat(
         keep=not no_history,
         loading=loading_values(options),
         sampling=sampling_values(options),
+        first_lines=[f"/file {path}" for path in files],
     ).run()

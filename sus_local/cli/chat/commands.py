@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sus_local.cli.chat import about, keep, steer
+from sus_local.cli.chat import about, files, keep, model, settings, steer
 from sus_local.cli.text import t
 from sus_local.errors import RequestError
 
 if TYPE_CHECKING:
     from sus_local.cli.chat.dialogue import Dialogue
-    from sus_local.cli.chat.session import Exchange
+    from sus_local.cli.chat.exchange import Exchange
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ COMMANDS: dict[str, Command] = {
     "/undo": Command(steer.undo, "", "take the last question and answer back"),
     "/branches": Command(steer.branches, "[TURN]", "show all answers, or go to one"),
     "/system": Command(steer.system, "[TEXT | -]", "show, set or remove the system message"),
-    "/set": Command(steer.set_, "[NAME [VALUE]]", "show or set sampling parameters"),
-    "/file": Command(steer.file, "PATH", "send a text file with the next question"),
+    "/set": Command(settings.set_, "[NAME [VALUE]]", "show or set parameters"),
+    "/model": Command(model.model, "[NAME]", "list the models, or go on with another"),
+    "/show": Command(model.show, "", "what is known of the model in use"),
+    "/file": Command(files.file, "PATH", "send text files (*.py) with the next question"),
     "/copy": Command(about.copy, "", "copy the last answer"),
     "/save": Command(keep.save, "FILE", "write the conversation, as Markdown or .json"),
     "/load": Command(keep.load, "FILE", "read a conversation from a .json file"),
@@ -57,7 +59,18 @@ COMMANDS: dict[str, Command] = {
 }
 """Every command by its name, in the order of the help."""
 
-ALIASES = {"/exit": "/bye", "/quit": "/bye", "/?": "/help", "/clear": "/new"}
+ALIASES = {
+    "/?": "/help",
+    "/clear": "/new",
+    "/exit": "/bye",
+    "/glob": "/file",
+    "/models": "/model",
+    "/quit": "/bye",
+    "/read": "/file",
+    "/regen": "/retry",
+    "/system-prompt": "/system",
+}
+"""Names that other chats have for these commands."""
 
 
 def run(dialogue: Dialogue, line: str) -> Exchange | None:

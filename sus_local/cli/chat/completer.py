@@ -8,10 +8,11 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion, Path
 from prompt_toolkit.document import Document
 
 from sus_local.cli.chat.commands import COMMANDS
-from sus_local.cli.chat.steer import SETTABLE
+from sus_local.cli.chat.settings import NAMES
+from sus_local.cli.model_name import model_names
 from sus_local.cli.text import t
 
-_TAKE_PATHS = ("/file", "/load", "/save")
+_TAKE_PATHS = ("/file", "/load", "/save", "/read")
 
 
 class ChatCompleter(Completer):
@@ -32,6 +33,10 @@ class ChatCompleter(Completer):
             yield from _names(name)
         elif name in _TAKE_PATHS:
             yield from self._paths.get_completions(Document(argument), complete_event)
+        elif name == "/model":
+            yield from _models(argument)
+            if argument.startswith((".", "/", "~")):
+                yield from self._paths.get_completions(Document(argument), complete_event)
         elif name == "/set" and " " not in argument:
             yield from _parameters(argument)
 
@@ -42,7 +47,13 @@ def _names(begun: str) -> Iterable[Completion]:
             yield Completion(name, start_position=-len(begun), display_meta=t(command.line))
 
 
+def _models(begun: str) -> Iterable[Completion]:
+    for name in model_names():
+        if name.lower().startswith(begun.lower()):
+            yield Completion(name, start_position=-len(begun))
+
+
 def _parameters(begun: str) -> Iterable[Completion]:
-    for name in SETTABLE:
+    for name in NAMES:
         if name.startswith(begun):
             yield Completion(name, start_position=-len(begun))

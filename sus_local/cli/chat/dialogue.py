@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sus_local.cli.answer import figures
-from sus_local.cli.chat.session import Exchange, Session
+from sus_local.cli.chat.exchange import Exchange
+from sus_local.cli.chat.session import Session
 from sus_local.cli.chat.ui import Ui
 from sus_local.cli.failure import error_lines
 from sus_local.cli.text import t
@@ -44,12 +45,14 @@ class Dialogue:
         ui: Where things are shown.
         attachments: Name and text of files that go with the next question.
         editing: The turn whose question the next line replaces.
+        shows_figures: Whether a line of figures follows an answer.
     """
 
     session: Session
     ui: Ui
     attachments: list[tuple[str, str]] = field(default_factory=list)
     editing: Turn | None = None
+    shows_figures: bool = True
     totals: Totals = field(default_factory=Totals)
     _current: Exchange | None = None
     _warned: bool = False
@@ -119,9 +122,10 @@ class Dialogue:
         self._count(turn)
         context = self.session.conversation.context
         share = context.num_tokens / context.n_ctx
-        line = figures(turn.usage, turn.timings, finish_reason=turn.finish_reason)
-        full = t("context {percent:.0f}%", percent=100 * share)
-        self.ui.say(f"{line} · {full}")
+        if self.shows_figures:
+            line = figures(turn.usage, turn.timings, finish_reason=turn.finish_reason)
+            full = t("context {percent:.0f}%", percent=100 * share)
+            self.ui.say(f"{line} · {full}")
         gone = turn.num_dropped_turns - exchange.num_dropped_before
         if gone > 0:
             self.ui.warn(t(_TURNS_LEFT, count=gone))

@@ -10,6 +10,7 @@ from sus_local.cli import transcript
 from sus_local.cli.listing import conversation_lines, hit_lines, shorten
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError, from_os_error
+from sus_local.models import find_models, list_models
 
 if TYPE_CHECKING:
     from sus_local.cli.chat.dialogue import Dialogue
@@ -146,6 +147,9 @@ def load(dialogue: Dialogue, argument: str) -> None:
     if not argument:
         raise RequestError(t("load which file?"), hint="/load chat.json")
     path = Path(os.path.expanduser(argument))
+    if path.suffix == ".gguf" or (not path.exists() and find_models(argument, list_models())):
+        no_conversation = t("{path} is no conversation but a model", path=argument)
+        raise RequestError(no_conversation, hint=f"/model {argument}")
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Protocol
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import Condition, has_completions, has_selection, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 
@@ -30,7 +30,7 @@ class Keyboard(Protocol):
 
 
 def key_bindings(keyboard: Keyboard) -> KeyBindings:
-    """Enter sends, Alt-Enter breaks the line, Ctrl-C stops, Ctrl-D leaves, Ctrl-X Ctrl-E edits."""
+    """Enter sends, Alt-Enter breaks the line, Ctrl-C stops, Ctrl-D leaves, Ctrl-G edits."""
     keys = KeyBindings()
 
     @keys.add("enter")
@@ -57,6 +57,7 @@ def key_bindings(keyboard: Keyboard) -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         keyboard.leave()
 
+    @keys.add("c-g", filter=~(has_selection | is_searching | has_completions))
     @keys.add("c-x", "c-e")
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.open_in_editor(validate_and_handle=False)

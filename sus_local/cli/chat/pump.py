@@ -25,7 +25,6 @@ class Pump:
     """
 
     def __init__(self, dialogue: Dialogue, prepare: Callable[[], None] = lambda: None) -> None:
-        self.activity = ""
         self._dialogue = dialogue
         self._prepare = prepare
         self._queue: queue.Queue[str | Callable[[], None] | None] = queue.Queue()
@@ -33,6 +32,15 @@ class Pump:
         self._on_failure: Callable[[BaseException], None] = lambda error: None
         self._stopping = False
         self._loaded = False
+        self._is_working = False
+
+    @property
+    def activity(self) -> str:
+        """What goes on, in words; empty at rest."""
+        model = self._dialogue.session.being_loaded
+        if model:
+            return t("loading {model} …", model=model)
+        return t("working … Ctrl-C stops it") if self._is_working else ""
 
     @property
     def num_waiting(self) -> int:
@@ -65,19 +73,17 @@ class Pump:
         self._stopping = True
         self._queue.put(None)
         self._dialogue.cancel()
-        if self._loaded:
+        if self._loaded and not self._dialogue.session.being_loaded:
             self._thread.join(_LAST_SECONDS)
 
     def _run(self) -> None:
-        self.activity = t("loading {model} …", model=self._dialogue.session.title_of_model)
         try:
             self._dialogue.session.load()
         except BaseException as error:  # told by the main thread
             self._on_failure(error)
             return
         self._loaded = True
-        self._dialogue.attempt(self._prepare)
-        self.activity = ""
+        self._do(lambda: self._dialogue.attempt(self._prepare))
         while not self._stopping:
             self._take()
 
@@ -88,12 +94,17 @@ class Pump:
             if self._dialogue.session.title_is_due:
                 make_title(self._dialogue.session)
             return
-        self.activity = t("working … Ctrl-C stops it")
         if callable(item):
-            self._dialogue.attempt(item)
+            action = item
+            self._do(lambda: self._dialogue.attempt(action))
         elif item is not None:
-            self._handle(item)
-        self.activity = ""
+            line = item
+            self._do(lambda: self._handle(line))
+
+    def _do(self, action: Callable[[], None]) -> None:
+        self._is_working = True
+        action()
+        self._is_working = False
 
     def _handle(self, line: str) -> None:
         if not line:

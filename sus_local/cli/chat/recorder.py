@@ -32,6 +32,7 @@ class Recorder:
     def __init__(self, history: History | None, on_trouble: Callable[[HistoryError], None]) -> None:
         self.history = history
         self.number: int | None = None
+        self._model = ""
         self._on_trouble = on_trouble
         self._saved_ids: dict[int, int] = {}
         self._turn: int | None = None
@@ -42,7 +43,7 @@ class Recorder:
 
     def attach(self, number: int | None, turn_ids: Iterable[int] = ()) -> None:
         """Go on with the saved conversation ``number``; None begins another with the next turn."""
-        self.number = number
+        self.number, self._model = number, ""
         self._saved_ids = {turn_id: turn_id for turn_id in turn_ids}
 
     def begin(
@@ -52,7 +53,7 @@ class Recorder:
 
         Args:
             parent: The conversation's turn that it follows.
-            facts: ``model`` and ``system``, for a new conversation.
+            facts: ``model``, ``system`` and ``title``, for a new conversation.
             columns: More of :class:`SavedTurn`'s attributes.
         """
         self._texts, self._token_ids = [], []
@@ -65,6 +66,9 @@ class Recorder:
     ) -> int:
         if self.number is None:
             self.number = history.create(**facts)
+        elif facts["model"] != self._model:
+            history.change(self.number, model=facts["model"])
+        self._model = facts["model"]
         return history.add_turn(self.number, parent=self._parent, user=user, **columns)
 
     def take(self, piece: Piece) -> None:

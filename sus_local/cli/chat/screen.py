@@ -46,9 +46,10 @@ class Screen:
     Args:
         plain: Answers as plain text instead of Markdown.
         input_history: File of earlier input.
+        keep: Whether what is sent now is added to it.
     """
 
-    def __init__(self, *, plain: bool, input_history: Path) -> None:
+    def __init__(self, *, plain: bool, input_history: Path, keep: bool = True) -> None:
         self._colors = "NO_COLOR" not in os.environ
         self._plain = plain
         self._paint = Paint(self._colors)
@@ -59,22 +60,23 @@ class Screen:
         self._question: Callable[[], None] | None = None
         self._warned_to_leave = False
         self._tail_is_due = False
+        self._drawn_status = ""
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pump: Pump | None = None
-        self._session = self._make_session(input_history)
+        self._session = self._make_session(_InputHistory(input_history, keep=keep))
         self._drawing = Drawing(self.app, self._take_unprinted)
 
     def _new_view(self) -> AnswerView:
         return AnswerView(plain=self._plain, colors=self._colors)
 
-    def _make_session(self, input_history: Path) -> PromptSession[str]:
+    def _make_session(self, history: FileHistory) -> PromptSession[str]:
         begins_command = Condition(lambda: self._session.default_buffer.text.startswith("/"))
         session: PromptSession[str] = PromptSession(
             message=self._message,
             multiline=True,
             prompt_continuation="... ",
-            history=_InputHistory(str(input_history)),
+            history=history,
             completer=ChatCompleter(),
             complete_while_typing=begins_command,
             reserve_space_for_menu=6,
@@ -127,10 +129,10 @@ class Screen:
             threading.Thread(target=get_ready, daemon=True).start()
 
     async def _spin(self) -> None:
-        """Keep the line of what is going on alive."""
+        """Keep the line of what is going on alive, and take it away when that has ended."""
         while True:
             await asyncio.sleep(_SPINNER_SECONDS)
-            if self._status():
+            if self._status() or self._drawn_status:
                 self.app.invalidate()
 
     def _fail(self, error: BaseException) -> None:
@@ -140,7 +142,9 @@ class Screen:
     # What is drawn
 
     def _message(self) -> ANSI:
-        lines = [line for line in (self._drawn_tail(), self._paint.quiet(self._status())) if line]
+        self._drawn_status = self._status()
+        status = self._paint.quiet(self._drawn_status)
+        lines = [line for line in (self._drawn_tail(), status) if line]
         return ANSI("\n".join([*lines, self._prompt_text()]))
 
     def _drawn_tail(self) -> str:
@@ -310,9 +314,15 @@ class Screen:
 
 
 class _InputHistory(FileHistory):
-    """Earlier input in a file; where that cannot be written, it lasts for the sitting."""
+    """Earlier input in a file; where that cannot be or is not written, it lasts for the sitting."""
+
+    def __init__(self, path: Path, *, keep: bool) -> None:
+        super().__init__(str(path))
+        self._keep = keep
 
     def store_string(self, string: str) -> None:
+        if not self._keep:
+            return
         try:
             Path(self.filename if isinstance(self.filename, str) else "").parent.mkdir(
                 parents=True, exist_ok=True

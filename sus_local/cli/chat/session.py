@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sus_local import template
+from sus_local.cli.chat.exchange import Exchange
 from sus_local.cli.chat.recorder import Recorder
+from sus_local.cli.chat.turns import answered, resume_at, to_saved, to_turn
 from sus_local.cli.chat.ui import Ui
 from sus_local.cli.failure import memory_only_lines
 from sus_local.cli.text import t
-from sus_local.errors import HistoryError, RequestError, SusLocalError
+from sus_local.errors import HistoryError, RequestError
 from sus_local.history import History, SavedConversation, SavedTurn
 
 if TYPE_CHECKING:
     from sus_local.conversation import Conversation
     from sus_local.llm import LLM
-    from sus_local.results import Piece
     from sus_local.sampling import SamplingParams
     from sus_local.stream import Stream
     from sus_local.turn import Turn
@@ -36,6 +36,9 @@ class Session:
         loading: Arguments for ``load``.
         sampling: Sampling parameters that the user gave, by their names.
         system: System message of new conversations.
+
+    Attributes:
+        being_loaded: The model that is being loaded now, for people; empty at other times.
     """
 
     def __init__(
@@ -56,11 +59,14 @@ class Session:
         self.system = system
         self.title = ""
         self.title_is_due = False
+        self.being_loaded = ""
         self.recorder = Recorder(history, self._on_trouble)
         self._ui = ui
         self._loading = dict(loading)
         self._llm: LLM | None = None
+        self._fingerprint = ""
         self._conversation: Conversation | None = None
+        self._earlier: dict[int, SavedTurn] = {}
 
     def load(self) -> None:
         """Load the model and begin a conversation.
@@ -68,28 +74,70 @@ class Session:
         Raises:
             ModelError: It cannot be loaded.
         """
-        import sus_local
-
-        self._llm = sus_local.load(self.path, **self._loading)
+        self._load(self.name, self.path, self._loading)
         if self._conversation is None:
             self.new()
 
+    def change_model(self, name: str, path: Path, **loading: Any) -> str:
+        """Go on with another model, or with this one loaded in another way; gives a question that
+        got no answer, or nothing.
+
+        The model leaves first, so that all memory is there for the other. It comes back where that
+        one cannot be loaded.
+
+        Args:
+            loading: What changes of the arguments for ``load``.
+
+        Raises:
+            SusLocalError: The other model cannot be loaded.
+        """
+        row, turns = self.snapshot()
+        before = self.name, self.path, self._loading
+        self.close()
+        try:
+            self._load(name, path, {**self._loading, **loading})
+        except Exception:
+            self._load(*before)
+            self._take_up(row, turns)
+            raise
+        self.title_is_due = bool(turns) and not self.title
+        return self._take_up(row, turns)
+
+    def _load(self, name: str, path: Path, loading: Mapping[str, Any]) -> None:
+        import sus_local
+
+        self.being_loaded = shown_name(name)
+        try:
+            self._llm = sus_local.load(path, **loading)
+        finally:
+            self.being_loaded = ""
+        self.name, self.path, self._loading = name, path, dict(loading)
+        self._fingerprint = self._llm.fingerprint
+
     def close(self) -> None:
         """Free the model; the KV cache is written."""
-        if self._llm is not None:
-            self._llm.close()
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.close()
 
     @property
     def title_of_model(self) -> str:
         """The model's name for people: without its folder."""
-        return Path(self.name).stem if self.name.endswith(".gguf") else self.name
+        return shown_name(self.name)
+
+    @property
+    def kv_type(self) -> str:
+        """Of the KV cache."""
+        return str(self._loading.get("kv_type", "f16"))
 
     @property
     def llm(self) -> LLM:
         """The model."""
-        if self._llm is None:
+        if self._llm is not None:
+            return self._llm
+        if self.being_loaded or self._conversation is None:
             raise RequestError("the model is still loading", hint="wait a moment")
-        return self._llm
+        raise RequestError("no model is loaded", hint="/model NAME")
 
     @property
     def conversation(self) -> Conversation:
@@ -108,6 +156,7 @@ class Session:
     def new(self) -> None:
         """Begin a conversation."""
         self._conversation = self.llm.conversation(system=self.system)
+        self._earlier = {}
         self.recorder.attach(None)
         self.title, self.title_is_due = "", False
 
@@ -122,16 +171,21 @@ class Session:
 
     def go_on(self, row: SavedConversation, saved: list[SavedTurn], number: int | None) -> str:
         """Go on with turns from anywhere; ``number`` is where they are saved, if they are."""
+        unanswered = self._take_up(row, saved)
+        self.recorder.attach(number, self._earlier)
+        self.title, self.title_is_due = row.title, False
+        return unanswered
+
+    def _take_up(self, row: SavedConversation, saved: Sequence[SavedTurn]) -> str:
+        """Make the conversation in use of saved turns, by whichever model they were written."""
+        active, unanswered = resume_at(saved, row.active)
+        kept = answered(saved)
+        turns = [to_turn(each, self.llm, row.system) for each in kept]
         self.system = row.system
-        active, unanswered = _resume_at(saved, row.active)
-        turns = [self._turn(each) for each in saved if each.text or each.token_ids]
-        known = {turn.id for turn in turns}
-        turns = [turn for turn in turns if turn.parent is None or turn.parent in known]
         self._conversation = self.llm.conversation(system=row.system, turns=turns, active=active)
         if active is None:
             self._conversation = _before_first(self._conversation, turns)
-        self.recorder.attach(number, known)
-        self.title, self.title_is_due = row.title, False
+        self._earlier = {each.id: each for each in kept}
         return unanswered
 
     @property
@@ -144,32 +198,6 @@ class Session:
         if self.recorder.history is None:
             raise HistoryError("the history is not in use: this chat is only in memory")
         return self.recorder.history
-
-    def _turn(self, saved: SavedTurn) -> Turn:
-        """A saved turn as this model's; tokens of another model are not its own."""
-        from sus_local.results import Timings, Usage
-        from sus_local.turn import Turn
-
-        own = saved.fingerprint == self.llm.fingerprint
-        prompt, answer = (saved.prompt_token_ids, saved.token_ids) if own else ((), ())
-        prompt = prompt or self._prompt_ids(saved.user, saved.parent is None)
-        reason: Any = saved.finish_reason or "cancelled"
-        return Turn(
-            id=saved.id,
-            parent=saved.parent,
-            user=saved.user,
-            prompt_token_ids=prompt,
-            token_ids=answer or tuple(self.llm.tokenize(saved.text)),
-            text=saved.text,
-            finish_reason=reason,
-            num_dropped_turns=saved.num_dropped_turns,
-            usage=Usage(**saved.usage),
-            timings=Timings(**saved.timings),
-        )
-
-    def _prompt_ids(self, user: str, is_first: bool) -> tuple[int, ...]:
-        segment = template.user_segment(user, self.system if is_first else None)
-        return tuple(self.llm.tokenize(segment.text))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -206,7 +234,7 @@ class Session:
     def snapshot(self) -> tuple[SavedConversation, list[SavedTurn]]:
         """The conversation in use with all its branches, as the history keeps them."""
         now = time.time()
-        turns = [_saved(turn, self.llm.fingerprint) for turn in self.conversation.tree]
+        turns = [self._as_saved(turn) for turn in self.conversation.tree]
         branch = self.conversation.turns
         row = SavedConversation(
             id=self.recorder.number or 0,
@@ -220,6 +248,12 @@ class Session:
             first=turns[0].user if turns else "",
         )
         return row, turns
+
+    def _as_saved(self, turn: Turn) -> SavedTurn:
+        """A turn as whoever wrote it left it: this model, or another one before it."""
+        return self._earlier.get(turn.id) or to_saved(
+            turn, fingerprint=self._fingerprint, model=self.name
+        )
 
     def undo(self) -> Turn | None:
         """Take the last question and answer back; they stay in the tree."""
@@ -250,19 +284,16 @@ class Session:
     def _exchange(
         self, user: str, parent: Turn | None, start: Callable[[SamplingParams], Stream]
     ) -> Exchange:
-        params = self.params
+        params, fingerprint = self.params, self.llm.fingerprint
         stream = start(params)
         num_dropped = 0 if parent is None else parent.num_dropped_turns
         self.recorder.begin(
             parent=None if parent is None else parent.id,
             user=user,
-            facts={
-                "model": self.name,
-                "system": self.conversation.system,
-                "title": self.title,
-            },
+            facts=self.facts,
             sampling=_plain(asdict(params)),
-            fingerprint=self.llm.fingerprint,
+            fingerprint=fingerprint,
+            model=self.name,
             num_dropped_turns=num_dropped,
         )
         return Exchange(self, stream, num_dropped)
@@ -274,75 +305,20 @@ class Session:
             self._ui.say(line)
 
 
-class Exchange:
-    """A question whose answer is on its way.
+def shown_name(model: str) -> str:
+    """A model's name for people: without its folder.
 
-    Attributes:
-        num_dropped_before: Turns that had left the context before it.
+    >>> shown_name("/models/a-Q8_0.gguf"), shown_name("demo")
+    ('a-Q8_0', 'demo')
     """
-
-    def __init__(self, session: Session, stream: Stream, num_dropped_before: int) -> None:
-        self.num_dropped_before = num_dropped_before
-        self._session = session
-        self._stream = stream
-
-    def next_piece(self) -> Piece | None:
-        """The next piece, saved in due time; None at the end. Ctrl-C stops the answer.
-
-        Raises:
-            SusLocalError: The answer failed.
-        """
-        recorder = self._session.recorder
-        try:
-            piece = next(self._stream, None)
-        except KeyboardInterrupt:
-            self._stream.close()
-            return self.next_piece()
-        except SusLocalError:
-            recorder.fail()
-            raise
-        if piece is None:
-            recorder.finish(self.turn)
-        else:
-            recorder.take(piece)
-        return piece
-
-    def cancel(self) -> None:
-        """Stop the answer, keep what came; from any thread."""
-        self._stream.close()
-
-    @property
-    def turn(self) -> Turn:
-        """The finished turn."""
-        return self._session.last_turn()
+    return Path(model).stem if model.endswith(".gguf") else model
 
 
-def _resume_at(saved: list[SavedTurn], active: int | None) -> tuple[int | None, str]:
-    """The turn to go on from; past one without any answer, whose question is given back."""
-    by_id = {turn.id: turn for turn in saved}
-    turn = by_id.get(active) if active is not None else None
-    if turn is not None and not turn.text and not turn.token_ids:
-        return turn.parent, turn.user
-    return (None if turn is None else turn.id), ""
-
-
-def _before_first(conversation: Conversation, turns: list[Turn]) -> Conversation:
+def _before_first(conversation: Conversation, turns: Sequence[Turn]) -> Conversation:
     """Step back before the first turn: everything was taken back when it was left."""
     while turns and conversation.turns:
         conversation.undo()
     return conversation
-
-
-def _saved(turn: Turn, fingerprint: str) -> SavedTurn:
-    values = {name: getattr(turn, name) for name in _SHARED_NAMES}
-    usage, timings = asdict(turn.usage), asdict(turn.timings)
-    return SavedTurn(**values, usage=usage, timings=timings, fingerprint=fingerprint)
-
-
-_SHARED_NAMES = (
-    *("id", "parent", "user", "prompt_token_ids", "token_ids", "text", "finish_reason"),
-    "num_dropped_turns",
-)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sus_local import models, paths
+from sus_local import paths
 from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.lines import Lines
 from sus_local.cli.chat.session import Session
 from sus_local.cli.failure import memory_only_lines
 from sus_local.cli.logs import shown
-from sus_local.cli.model_name import DEMO, last_or_only, model_file
+from sus_local.cli.model_name import last_or_only, named_model, remember
 from sus_local.cli.output import note
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, ModelNotFoundError
@@ -62,6 +62,7 @@ class Start:
         history, trouble = self._open_history()
         row = self._wanted(history)
         name, path = self._model(row)
+        remember(name, path)
         ui = self._ui()
         session = Session(
             ui, history, path, name=name, loading=self.loading, sampling=self.sampling,
@@ -104,22 +105,19 @@ class Start:
         """The model by the name that finds it again, and its file."""
         name = self.model or (row.model if row is not None else "") or last_or_only()
         try:
-            path = model_file(name)
+            return named_model(name)
         except ModelNotFoundError:
             if self.model is not None:
                 raise
-            path = model_file(last_or_only())
-        if name.lower() == DEMO:
-            return DEMO, path
-        models.remember_used(path)
-        return (path.stem if path.parent == paths.models_dir() else str(path.resolve())), path
+            return named_model(last_or_only())
 
     def _ui(self) -> Screen | Lines:
         if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
             return Lines()
         from sus_local.cli.chat.screen import Screen
 
-        return Screen(plain=self.plain, input_history=paths.data_dir() / "chat_input")
+        kept = paths.data_dir() / "chat_input"
+        return Screen(plain=self.plain, input_history=kept, keep=self.keep)
 
     def _hold(self, ui: Screen | Lines, dialogue: Dialogue, row: SavedConversation | None) -> None:
         def prepare() -> None:

@@ -1,0 +1,184 @@
+"""A conversation that goes on with another model: whose tokens are whose, and what fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sus_local.backend.fake import Fake
+from sus_local.cli.chat.dialogue import Dialogue
+from sus_local.cli.chat.lines import Lines
+from sus_local.cli.chat.session import Session
+from sus_local.errors import ModelLoadError, SusLocalError
+from sus_local.history import History
+from sus_local.llm import LLM
+
+ONE, OTHER = Path("one.gguf"), Path("other.gguf")
+_SUM = 261
+"""Of a token of the one model and that of the same byte in the other."""
+
+
+class Mirrored(Fake):
+    """A model of another vocabulary: the same bytes have other tokens."""
+
+    def tokenize(self, text: str) -> list[int]:
+        return [_SUM - token_id for token_id in super().tokenize(text)]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return super().token_bytes(_SUM - token_id) if token_id > 2 else b""
+
+
+class Shelf:
+    """The models, each loaded when it is asked for."""
+
+    def __init__(self) -> None:
+        self.loaded: list[Path] = []
+        self.options: dict[str, Any] = {}
+        self.broken: set[Path] = set()
+        self.in_use: LLM | None = None
+
+    def load(self, path: Path, **options: Any) -> LLM:
+        assert self.in_use is None or self.in_use._loop.closed, "two models at once"
+        self.loaded.append(path)
+        self.options = options
+        if path in self.broken:
+            raise ModelLoadError(f"{path} is broken")
+        n_ctx = options.get("n_ctx") or 4096
+        kind: Callable[..., Fake] = Mirrored if path == OTHER else Fake
+        self.in_use = LLM(kind(n_ctx=n_ctx, fingerprint=str(path), end_every=8), path=path)
+        return self.in_use
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    made = Shelf()
+    monkeypatch.setattr("sus_local.load", made.load)
+    yield made
+    if made.in_use is not None:
+        made.in_use.close()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    with History(tmp_path / "history.sqlite3") as opened:
+        yield opened
+
+
+def dialogue_with(history: History | None) -> Dialogue:
+    ui = Lines()
+    session = Session(ui, history, ONE, name="one", loading={}, sampling={"max_tokens": 8})
+    session.load()
+    return Dialogue(session, ui)
+
+
+def prompt_of(session: Session) -> str:
+    """The past as the model in use reads its own tokens."""
+    llm = session.llm
+    ids = [
+        i for turn in session.conversation.turns for i in (*turn.prompt_token_ids, *turn.token_ids)
+    ]
+    return llm.detokenize(ids)
+
+
+def text_of(session: Session) -> str:
+    turns = session.conversation.turns
+    return "".join(f"### Human: {turn.user}\n\n### Assistant: {turn.text}" for turn in turns)
+
+
+def test_another_model_reads_the_text_and_not_the_tokens(shelf: Shelf, history: History) -> None:
+    dialogue = dialogue_with(history)
+    session = dialogue.session
+    dialogue.handle("first")
+    session.change_model("other", OTHER)
+    dialogue.handle("second")
+    session.change_model("one", ONE)
+    dialogue.handle("third")
+    assert [turn.user for turn in session.conversation.turns] == ["first", "second", "third"]
+    assert prompt_of(session) == text_of(session)
+
+
+def test_each_turn_keeps_the_tokens_of_who_wrote_it(shelf: Shelf, history: History) -> None:
+    dialogue = dialogue_with(history)
+    session = dialogue.session
+    dialogue.handle("first")
+    (before,) = session.conversation.turns
+    session.change_model("other", OTHER)
+    dialogue.handle("second")
+    first, second = history.turns(1)
+    assert (first.model, first.fingerprint) == ("one", "one.gguf")
+    assert (second.model, second.fingerprint) == ("other", "other.gguf")
+    assert second.parent == first.id
+    assert history.conversation(1).model == "other"
+    session.change_model("one", ONE)
+    again = session.conversation.turns[0]
+    assert again.token_ids == before.token_ids
+    assert again.prompt_token_ids == before.prompt_token_ids
+
+
+def test_a_chat_in_memory_goes_on_with_another_model(shelf: Shelf) -> None:
+    dialogue = dialogue_with(None)
+    session = dialogue.session
+    dialogue.handle("first")
+    dialogue.handle("/retry")
+    (before,) = session.conversation.turns
+    session.change_model("other", OTHER)
+    assert session.conversation.turns[0].text == before.text
+    assert len(session.conversation.tree) == 2
+    _, saved = session.snapshot()
+    assert [turn.model for turn in saved] == ["one", "one"]
+    assert saved[1].token_ids == before.token_ids
+
+
+def test_what_was_taken_back_stays_taken_back(shelf: Shelf, history: History) -> None:
+    dialogue = dialogue_with(history)
+    dialogue.handle("first")
+    dialogue.handle("/undo")
+    dialogue.session.change_model("other", OTHER)
+    assert dialogue.session.conversation.turns == ()
+    dialogue.handle("second")
+    assert [turn.parent for turn in history.turns(1)] == [None, None]
+
+
+def test_where_the_other_cannot_be_loaded_the_model_comes_back(
+    shelf: Shelf, history: History
+) -> None:
+    dialogue = dialogue_with(history)
+    session = dialogue.session
+    dialogue.handle("first")
+    before = session.conversation.turns
+    shelf.broken = {OTHER}
+    with pytest.raises(ModelLoadError, match=r"other\.gguf is broken"):
+        session.change_model("other", OTHER)
+    assert shelf.loaded == [ONE, OTHER, ONE]
+    assert (session.name, session.path) == ("one", ONE)
+    assert session.conversation.turns == before
+    dialogue.handle("second")
+    assert [turn.model for turn in history.turns(1)] == ["one", "one"]
+
+
+def test_without_any_model_the_chat_still_takes_another(
+    shelf: Shelf, history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dialogue = dialogue_with(history)
+    session = dialogue.session
+    dialogue.handle("first")
+    shelf.broken = {ONE, OTHER}
+    with pytest.raises(SusLocalError, match=r"one\.gguf is broken"):
+        session.change_model("other", OTHER)
+    dialogue.handle("second")
+    assert "no model is loaded" in capsys.readouterr().err
+    shelf.broken = {ONE}
+    session.change_model("other", OTHER)
+    dialogue.handle("third")
+    assert [turn.user for turn in session.conversation.turns] == ["first", "third"]
+
+
+def test_the_options_of_the_start_hold_for_every_model(shelf: Shelf, history: History) -> None:
+    dialogue = dialogue_with(history)
+    dialogue.handle("/set n_ctx 512")
+    assert dialogue.session.conversation.context.n_ctx == 512
+    dialogue.session.change_model("other", OTHER)
+    assert shelf.options == {"n_ctx": 512}
