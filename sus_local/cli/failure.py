@@ -30,11 +30,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     if isinstance(error, click.ClickException):
         return _report_usage(error, as_json=as_json)
     known = _as_known(error)
-    if as_json:
-        _emit(type(known).__name__, known.message, known.hint)
-    else:
-        for line in error_lines(known):
-            note(line)
+    _tell(known, type(known).__name__, as_json=as_json)
     return FAILURE
 
 
@@ -75,13 +71,22 @@ def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     hint = f"{context.command_path} --help" if context else ""
     known = SusLocalError(error.format_message(), hint=hint)
-    if as_json:
-        _emit("UsageError", known.message, known.hint)
-    else:
-        for line in error_lines(known):
-            note(line)
+    _tell(known, "UsageError", as_json=as_json)
     return error.exit_code if isinstance(error, click.UsageError) else FAILURE
 
 
-def _emit(kind: str, message: str, hint: str) -> None:
-    emit_json({"error": {"type": kind, "message": message, "hint": hint}})
+def _tell(error: SusLocalError, kind: str, *, as_json: bool) -> None:
+    """As lines, also where JSON is wanted and standard output takes none."""
+    if as_json and _emit(kind, error.message, error.hint):
+        return
+    for line in error_lines(error):
+        note(line)
+
+
+def _emit(kind: str, message: str, hint: str) -> bool:
+    """Write a failure as JSON; False if that fails too."""
+    try:
+        emit_json({"error": {"type": kind, "message": message, "hint": hint}})
+    except OSError:
+        return False
+    return True

@@ -102,12 +102,12 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the program and end the process with its exit status."""
-    from sus_local.cli.output import use_utf8
+    from sus_local.cli.output import open_closed_streams, use_utf8
 
+    open_closed_streams()
     use_utf8()
     status = run(sys.argv[1:] if args is None else args)
-    _close_output()
-    sys.exit(status)
+    sys.exit(_close_output(status))
 
 
 def run(args: Sequence[str]) -> int:
@@ -150,9 +150,15 @@ def _wants_json(args: Sequence[str]) -> bool:
     return "--json" in options
 
 
-def _close_output() -> None:
-    """Flush; where the reader is gone, let the interpreter flush into nothing at exit."""
+def _close_output(status: int) -> int:
+    """Flush; where that fails, let the interpreter flush into nothing at exit.
+
+    Returns:
+        ``status``, or that of the failure to write.
+    """
     try:
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status or report(error, as_json=False)
+    return status

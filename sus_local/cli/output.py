@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -21,8 +23,20 @@ def emit_json(value: Any) -> None:
 
 
 def note(text: str = "", *, end: str = "\n") -> None:
-    """Write a line for a person to standard error."""
-    print(text, end=end, file=sys.stderr, flush=True)
+    """Write a line for a person to standard error; where nobody can read it, nothing."""
+    with contextlib.suppress(OSError):
+        print(text, end=end, file=sys.stderr, flush=True)
+
+
+def open_closed_streams() -> None:
+    """Give the program an empty stream for each standard one that its caller had closed.
+
+    Before any file is opened: it would get the free number, and what is printed there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nothing, mode, encoding="utf-8"))
 
 
 def use_utf8() -> None:

@@ -230,6 +230,63 @@ def test_the_module_is_the_same_program() -> None:
     assert json.loads(failed.stdout)["error"]["type"] == "ModelNotFoundError"
 
 
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
+
+
+def in_shell(redirections: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """The program as a shell starts it."""
+    command = [sys.executable, "-m", "sus_local", *args]
+    return subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {redirections}', "sh", *command],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("redirections", "args", "status", "out", "err"),
+    [
+        ("<&-", ("run", "absent", "hi"), 1, "", "error: there is no model absent"),
+        ("<&-", ("run", "absent"), 2, "", "error: no prompt"),
+        ("<&-", ("models", "rm", "absent"), 1, "", "error: "),
+        (">&-", ("history", "list", "--json"), 0, "", ""),
+        ("2>&-", ("run", "absent", "hi"), 1, "", ""),
+        ("<&- >&- 2>&-", ("run", "absent", "hi", "--json"), 1, "", ""),
+    ],
+)
+def test_closed_standard_streams_are_empty_ones(
+    redirections: str, args: tuple[str, ...], status: int, out: str, err: str
+) -> None:
+    done = in_shell(redirections, *args)
+    assert (done.returncode, done.stdout) == (status, out)
+    assert done.stderr.startswith(err)
+    assert bool(done.stderr) == bool(err)
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
+
+@FULL
+@pytest.mark.parametrize("args", [("history", "list", "--json"), ("--help",), ("--version",)])
+def test_output_that_cannot_be_written_is_a_failure(args: tuple[str, ...]) -> None:
+    done = in_shell(">/dev/full", *args)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no space left on the device")
+    assert len(done.stderr.splitlines()) == 2
+
+
+@FULL
+def test_a_failure_that_cannot_be_told_as_json_is_told_in_words() -> None:
+    done = in_shell(">/dev/full", "run", "absent", "hi", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: there is no model absent\nhint: ")
+    assert len(done.stderr.splitlines()) == 2
+    assert in_shell("2>/dev/full", "run", "absent", "hi").returncode == 1
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_told_how_to_complete(shell: str) -> None:
     script = program("-m", "sus_local", "completion", shell).stdout
