@@ -151,6 +151,19 @@ ERRORS: Mapping[str, str] = {
         "{name} 是 {value}，应在 {low} 到 {high} 之间"
     ),
     "grammar and json_schema exclude each other": "grammar 与 json_schema 不能同时使用",
+    "{name} is {value}, it has to be a number": "{name} 是 {value}，应为数字",
+    "{name} is {value}, it has to be a whole number": "{name} 是 {value}，应为整数",
+    "{name} has {value}, it takes texts": "{name} 中有 {value}，应为文本",
+    "{name} has {value}, it takes token ids": "{name} 中有 {value}，应为 token 编号",
+    "logit_bias is {value}, it maps token ids to numbers": (
+        "logit_bias 是 {value}，应由 token 编号对应数字"
+    ),
+    "the prompt is {kind}, expected text, messages or token ids": (
+        "提示是 {kind}，应为文本、消息或 token 编号"
+    ),
+    "message {index} is {type}, expected a role and a content": (
+        "消息 {index} 是 {type}，应有 role 和 content"
+    ),
     "a stop text is empty": "有一个停止文本是空的",
     "logit_bias has {token}: {bias}, expected a token id and a number": (
         "logit_bias 中有 {token}: {bias}，应为 token 编号和数字"

@@ -2,7 +2,7 @@
 
 The model answers by what the last question contains; the environment sets its pace and its
 context: ``SCRIPT_DELAY`` seconds a token (one byte), ``SCRIPT_N_CTX`` tokens; and how long it
-loads, ``SCRIPT_LOAD_SECONDS``.
+loads, ``SCRIPT_LOAD_SECONDS``, or ``FIRST,LATER`` of them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def answer(prompt: list[int]) -> bytes:
 def load(model: str | Path, *, n_ctx: int | None = None, **_: Any) -> LLM:
     """As ``sus_local.load``, whatever the model."""
     n_ctx = n_ctx or int(os.environ.get("SCRIPT_N_CTX", "4096"))
-    time.sleep(float(os.environ.get("SCRIPT_LOAD_SECONDS", "0")))
+    first, *later = os.environ.get("SCRIPT_LOAD_SECONDS", "0").split(",")
+    time.sleep(float(first))
+    os.environ["SCRIPT_LOAD_SECONDS"] = ",".join(later or [first])
     delay = float(os.environ.get("SCRIPT_DELAY", "0"))
     return LLM(Fake(script=answer, n_ctx=n_ctx, n_batch=512, delay_s=delay), path=Path(model))
 

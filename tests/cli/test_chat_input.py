@@ -111,8 +111,11 @@ def test_commands_and_files_are_completed(model: str, tmp_path: Path) -> None:
         terminal.wait_for(">>> /branches")
         terminal.type("\x03")
         terminal.wait_gone(">>> /branches")
-        terminal.type(f"/file {tmp_path}/unmis\t")
-        terminal.wait_for("unmistakable.txt")
+        for command in ("/file", "/set schema"):
+            terminal.type(f"{command} {tmp_path}/unmis\t")
+            terminal.wait_for("unmistakable.txt")
+            terminal.type("\x03")
+            terminal.wait_gone("unmistakable.txt")
 
 
 @pytest.mark.parametrize("keys", ["\x18\x05", "\x07"])
@@ -134,6 +137,18 @@ def test_leaving_while_the_model_loads(model: str) -> None:
         terminal.wait_for(">>> typed meanwhile")
         terminal.type("\x03\x04")
         terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=10)
+
+
+def test_leaving_while_the_model_loads_again(model: str) -> None:
+    with chat(model, SCRIPT_LOAD_SECONDS="0,30") as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "hi", "You said: hi")
+        terminal.send("/set n_ctx 700")
+        terminal.wait_for("loading tiny")
+        terminal.type("typed meanwhile")
+        terminal.wait_for(">>> typed meanwhile")
+        terminal.type("\x03\x04")
+        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=4)
 
 
 @pytest.mark.parametrize("word", ["exit", "quit"])

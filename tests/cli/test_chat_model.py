@@ -60,6 +60,9 @@ def test_a_conversation_goes_on_with_another_model(demo_gguf: Path, other: Path)
     assert (Path(first.model).name, second.model) == (demo_gguf.name, "Other-F16")
     assert first.fingerprint != second.fingerprint
     assert row.model == "Other-F16"
+    recent = models.last_used()
+    assert recent is not None
+    assert recent.path == other
     # What the other one answered is not in its own cache, and all of it was read.
     assert second.usage["cached_tokens"] == 0
     assert second.usage["prompt_tokens"] > len(first.prompt_token_ids) + len(first.token_ids)
@@ -97,7 +100,6 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(
             (str(cut), "cut.gguf is truncated"),
             (str(foreign), "error: "),
             ("nonsense", "there is no model nonsense"),
-            (str(demo_gguf), "is the model in use"),
         ):
             before = terminal.scrolled.count("error: ")
             terminal.send(f"/model {name}")
@@ -114,8 +116,10 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(
 
 
 def test_the_models_are_listed_and_the_one_in_use_is_shown(demo_gguf: Path, other: Path) -> None:
-    with open_chat(str(demo_gguf)) as terminal:
+    with open_chat(os.path.relpath(demo_gguf)) as terminal:
         terminal.wait_for(READY)
+        terminal.send(f"/model {demo_gguf}")
+        terminal.wait_for("is the model in use")
         terminal.send("/model")
         terminal.wait_for("* marks the model in use")
         rows = [line.split()[:3] for line in terminal.text.split("\n")]
@@ -146,15 +150,3 @@ def test_answers_obey_a_schema_that_is_set_in_the_chat(demo_gguf: Path, tmp_path
         ask(terminal, CHINA, "The capital of China is Beijing.")
     with saved() as history:
         assert json.loads(history.turns(1)[0].text) in ("yes", "no")
-
-
-def test_the_model_that_is_being_loaded_is_named_and_can_be_left(demo_gguf: Path) -> None:
-    with Terminal(["chat", str(demo_gguf)], env={"SCRIPT_LOAD_SECONDS": "2"}) as terminal:
-        terminal.wait_for("loading")
-        terminal.wait_gone("loading")
-        terminal.send("/set n_ctx 700")
-        terminal.wait_for(f"loading {demo_gguf.stem}")
-        terminal.type("typed meanwhile")
-        terminal.wait_for(">>> typed meanwhile")
-        terminal.type("\x03\x04")
-        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=10)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sus_local import models
 from sus_local.backend.fake import Fake
 from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.lines import Lines
@@ -157,6 +158,29 @@ def test_where_the_other_cannot_be_loaded_the_model_comes_back(
     assert session.conversation.turns == before
     dialogue.handle("second")
     assert [turn.model for turn in history.turns(1)] == ["one", "one"]
+
+
+def test_a_file_that_is_no_model_is_refused_before_the_other_leaves(
+    shelf: Shelf, history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF")
+    dialogue = dialogue_with(history)
+    dialogue.handle(f"/model {tmp_path / 'cut.gguf'}")
+    assert "cut.gguf" in capsys.readouterr().err
+    assert shelf.loaded == [ONE]
+
+
+def test_a_model_that_cannot_be_loaded_is_not_the_one_used_last(
+    shelf: Shelf, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(b"GGUF")
+    shelf.broken = {path}
+    monkeypatch.setattr("sus_local.offload.gguf_facts.read_facts", lambda path: None)
+    dialogue = dialogue_with(history)
+    dialogue.handle(f"/model {path}")
+    assert shelf.loaded == [ONE, path, ONE]
+    assert models.last_used() is None
 
 
 def test_without_any_model_the_chat_still_takes_another(

@@ -39,6 +39,9 @@ class ChatCompleter(Completer):
                 yield from self._paths.get_completions(Document(argument), complete_event)
         elif name == "/set" and " " not in argument:
             yield from _parameters(argument)
+        elif name == "/set" and argument.startswith("schema "):
+            path = Document(argument.removeprefix("schema "))
+            yield from self._paths.get_completions(path, complete_event)
 
 
 def _names(begun: str) -> Iterable[Completion]:

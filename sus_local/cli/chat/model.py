@@ -26,7 +26,7 @@ def model(dialogue: Dialogue, argument: str) -> None:
 
     session = dialogue.session
     name, path = named_model(argument)
-    if path == session.path:
+    if path.resolve() == session.path.resolve():
         raise RequestError(t("{model} is the model in use", model=session.title_of_model))
     read_facts(path)  # a file that cannot be loaded is told while the other is still there
     unanswered = session.change_model(name, path)
@@ -41,11 +41,11 @@ def model(dialogue: Dialogue, argument: str) -> None:
 
 def _list(dialogue: Dialogue) -> None:
     """The models of the local store, that in use, and the demo."""
-    in_use = models.at_path(dialogue.session.path)
+    in_use = models.at_path(dialogue.session.path.resolve())
     stored = models.list_models()
-    if in_use.path not in [each.path for each in stored]:
+    if in_use.path not in [each.path.resolve() for each in stored]:
         stored.insert(0, in_use)
-    rows = [_row(facts_of(each), in_use=each.path == in_use.path) for each in stored]
+    rows = [_row(facts_of(each), in_use=each.path.resolve() == in_use.path) for each in stored]
     if dialogue.session.name != DEMO:
         rows.append(("", DEMO, "", "", "", ""))
     names = ("name", "type", "size", "parameters", "context")

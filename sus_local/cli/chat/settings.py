@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sus_local.cli.listing import shorten
 from sus_local.cli.options import read_schema
 from sus_local.cli.text import t
 from sus_local.errors import RequestError, SamplingError
@@ -140,4 +141,4 @@ def _shown(dialogue: Dialogue, name: str) -> str:
     value = getattr(dialogue.session.params, "json_schema" if name == "schema" else name)
     if value is None or value == ():
         return t("(default)")
-    return " ".join(map(repr, value)) if isinstance(value, tuple) else str(value)
+    return " ".join(map(repr, value)) if isinstance(value, tuple) else shorten(str(value))
