@@ -319,9 +319,12 @@ class LLM:
         """Token ids, and what to do with the answer so that it is known when it comes back."""
         if isinstance(prompt, str):
             return self.tokenize(prompt), None
-        if not prompt or isinstance(prompt[0], int):
-            return self._check_ids(prompt), None
-        messages: Sequence[template.Message] = prompt  # type: ignore[assignment]
+        if isinstance(prompt, (bytes, Mapping)) or not isinstance(prompt, Iterable):
+            kind = type(prompt).__name__
+            raise RequestError(f"the prompt is {kind}, expected text, messages or token ids")
+        messages: list[Any] = list(prompt)
+        if not messages or hasattr(messages[0], "__index__") or isinstance(messages[0], float):
+            return self._check_ids(messages), None
         if history == "retokenize":
             return self.encode(messages, history=history), None
         runs = self._encode_each(template.segments(messages))
@@ -351,13 +354,13 @@ class LLM:
 
     def _check_ids(self, token_ids: Sequence[Any]) -> list[int]:
         for index, token_id in enumerate(token_ids):
-            if not isinstance(token_id, int) or not 0 <= token_id < self._info.n_vocab:
+            if not hasattr(token_id, "__index__") or not 0 <= token_id < self._info.n_vocab:
                 raise RequestError(
                     f"token {index} is {token_id!r}, ids go from 0 to {self._info.n_vocab - 1}",
                     index=index,
                     n_vocab=self._info.n_vocab,
                 )
-        return list(token_ids)
+        return [int(token_id) for token_id in token_ids]
 
     def _known_answer(self, token_ids: list[int], text: str) -> tuple[int, ...] | None:
         """The tokens of an answer that this process, or one before it, generated."""

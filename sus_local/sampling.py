@@ -11,7 +11,7 @@ True
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -95,9 +95,9 @@ class SamplingParams:
     n: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("stop", "stop_token_ids", "dry_sequence_breakers"):
+        for name, kind in _LISTS.items():
             value = getattr(self, name)
-            wrapped = (value,) if isinstance(value, (str, int)) else tuple(value)
+            wrapped = _wrapped(name, value, kind)
             object.__setattr__(self, name, wrapped)
         for name, low, high in _RANGES:
             _check_range(name, getattr(self, name), low, high)
@@ -105,8 +105,10 @@ class SamplingParams:
             raise SamplingError("grammar and json_schema exclude each other", hint="give one")
         if any(not text for text in self.stop):
             raise SamplingError("a stop text is empty", hint="leave it out")
+        if not isinstance(self.logit_bias, Mapping):
+            raise SamplingError(f"logit_bias is {self.logit_bias!r}, it maps token ids to numbers")
         for token_id, bias in self.logit_bias.items():
-            if not isinstance(token_id, int) or math.isnan(bias):
+            if not isinstance(token_id, int) or not _is_number(bias) or math.isnan(bias):
                 raise SamplingError(
                     f"logit_bias has {token_id!r}: {bias!r}, expected a token id and a number"
                 )
@@ -170,10 +172,36 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 
+_WHOLE = {f.name for f in fields(SamplingParams) if str(f.type).startswith("int")}
+
+_LISTS: Mapping[str, type] = {"stop": str, "stop_token_ids": int, "dry_sequence_breakers": str}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _wrapped(name: str, value: Any, kind: type) -> tuple[Any, ...]:
+    """One or several values of ``kind`` as a tuple."""
+    if isinstance(value, kind):
+        return (value,)
+    items = tuple(value) if isinstance(value, Iterable) else (value,)
+    wrong = [item for item in items if not isinstance(item, kind)]
+    if wrong:
+        expected = "texts" if kind is str else "token ids"
+        raise SamplingError(f"{name} has {wrong[0]!r}, it takes {expected}", name=name, value=wrong)
+    return items
+
+
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:
-    if value is None or (low <= value <= high and math.isfinite(value)):
+    if value is None:
         return
-    bounds = f"at least {low:g}" if high == _INFINITY else f"from {low:g} to {high:g}"
+    if not _is_number(value) or (name in _WHOLE and not isinstance(value, int)):
+        kind = "a whole number" if name in _WHOLE else "a number"
+        raise SamplingError(f"{name} is {value!r}, it has to be {kind}", name=name, value=value)
+    if low <= value <= high and math.isfinite(value):
+        return
+    bounds = f"at least {low:g}" if high == _INFINITY else f"from {low:g} to {high:.10g}"
     raise SamplingError(
         f"{name} is {value}, it has to be {bounds}", name=name, value=value, low=low, high=high
     )

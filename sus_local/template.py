@@ -105,6 +105,12 @@ def check_messages(messages: Sequence[Message]) -> None:
 
 
 def _check_fields(index: int, message: Message) -> None:
+    if not isinstance(message, Mapping):
+        raise MessagesError(
+            f"message {index} is {type(message).__name__}, expected a role and a content",
+            hint="give messages as {'role': 'user', 'content': '…'}",
+            index=index,
+        )
     role, content = message.get("role"), message.get("content")
     if role not in ("system", "user", "assistant"):
         raise MessagesError(

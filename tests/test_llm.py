@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sus_local import LLM, Result, SamplingParams, Stream
@@ -118,6 +119,27 @@ def test_a_prompt_that_cannot_fit_is_refused_with_both_numbers() -> None:
             llm.generate("x" * 64)
         assert (caught.value.num_tokens, caught.value.n_ctx) == (64, 64)
         assert llm.generate("x" * 63, sampling=GREEDY).finish_reason in ("stop", "length")
+
+
+@pytest.mark.parametrize("prompt", [None, 5, b"hi", {"role": "user", "content": "hi"}])
+def test_what_is_no_prompt_is_refused(prompt: Any) -> None:
+    with model("ok") as llm, pytest.raises(RequestError, match="expected text, messages or token"):
+        llm.generate(prompt)
+
+
+@pytest.mark.parametrize("prompt", [["hi"], [{"role": "user", "content": "hi"}, 5], [1.0, 2.0]])
+def test_what_is_neither_message_nor_token_is_refused(prompt: Any) -> None:
+    with model("ok") as llm, pytest.raises(RequestError, match=r"message \d is|token 0 is 1\.0"):
+        llm.generate(prompt)
+
+
+def test_token_ids_may_be_those_of_numpy() -> None:
+    with model("ok") as llm:
+        token_ids = llm.tokenize("abc")
+        expected = llm.generate(token_ids, sampling=GREEDY).token_ids
+        for same in (np.array(token_ids), [np.int32(each) for each in token_ids]):
+            assert llm.generate(same, sampling=GREEDY).token_ids == expected
+        assert llm.score(np.array(token_ids)).tolist() == llm.score(token_ids).tolist()
 
 
 def test_a_model_brings_its_own_sampling_defaults() -> None:

@@ -72,6 +72,7 @@ class SamplerChain:
         self._add_logit_bias(num_vocab, params.logit_bias)
         self._add_penalties(num_vocab, n_ctx, params)
         self._add_dry(vocab, n_ctx, params)
+        top_k = min(params.top_k or 0, num_vocab)
         temperature = params.temperature or 0.0
         if params.greedy:
             self._add(c.llama_sampler_init_greedy())
@@ -79,7 +80,7 @@ class SamplerChain:
             self._add(c.llama_sampler_init_temp(temperature))
             self._add_mirostat(num_vocab, params, seed)
         else:
-            self._add_truncation(params, seed)
+            self._add_truncation(params, top_k, seed)
             self._add(c.llama_sampler_init_temp(temperature))
             self._add(c.llama_sampler_init_dist(seed))
 
@@ -104,22 +105,23 @@ class SamplerChain:
 
     def _add_penalties(self, num_vocab: int, n_ctx: int, params: SamplingParams) -> None:
         if _has_penalties(params):
-            last_n = n_ctx if params.penalty_last_n < 0 else params.penalty_last_n
+            last_n = _within(params.penalty_last_n, n_ctx)
             repeat = params.repetition_penalty or 1.0
             amounts = (repeat, params.frequency_penalty, params.presence_penalty)
             self._add(c.llama_sampler_init_penalties(num_vocab, last_n, *amounts))
 
     def _add_dry(self, vocab: Any, n_ctx: int, params: SamplingParams) -> None:
         if params.dry_multiplier:
-            last_n = n_ctx if params.dry_penalty_last_n < 0 else params.dry_penalty_last_n
+            last_n = _within(params.dry_penalty_last_n, n_ctx)
             texts = [text.encode() for text in params.dry_sequence_breakers]
             breakers = (ctypes.c_char_p * len(texts))(*texts)
-            shape = (params.dry_multiplier, params.dry_base, params.dry_allowed_length)
+            allowed = min(params.dry_allowed_length, n_ctx)
+            shape = (params.dry_multiplier, params.dry_base, allowed)
             self._add(c.llama_sampler_init_dry(vocab, *shape, last_n, breakers, len(texts)))
 
-    def _add_truncation(self, params: SamplingParams, seed: int) -> None:
-        if params.top_k:
-            self._add(c.llama_sampler_init_top_k(int(params.top_k)))
+    def _add_truncation(self, params: SamplingParams, top_k: int, seed: int) -> None:
+        if top_k:
+            self._add(c.llama_sampler_init_top_k(top_k))
         if (typical := params.typical_p) is not None and typical < 1:
             self._add(c.llama_sampler_init_typical(typical, 1))
         if (top_p := params.top_p) is not None and top_p < 1:
@@ -196,6 +198,15 @@ class MostLikely:
     def close(self) -> None:
         """Let go of the rows."""
         self._rows.clear()
+
+
+def _within(last_n: int, n_ctx: int) -> int:
+    """How many past tokens to look at: llama.cpp allocates them, and counts in 32 bits.
+
+    >>> _within(-1, 8192), _within(64, 8192), _within(2**40, 8192)
+    (8192, 64, 8192)
+    """
+    return n_ctx if last_n < 0 else min(last_n, n_ctx)
 
 
 def _has_penalties(params: SamplingParams) -> bool:

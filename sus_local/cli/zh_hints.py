@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 HINTS: Mapping[str, str] = {
-    "give messages as {'role': 'user', 'content': '…'}": "请这样给出消息：{'role': 'user', 'content': '…'}",
+    "give messages as {'role': 'user', 'content': '…'}": (
+        "请这样给出消息：{'role': 'user', 'content': '…'}"
+    ),
     "supported: sentencepiece tokenizer.model, byte-level BPE tokenizer.json": (
         "支持：sentencepiece 的 tokenizer.model，字节级 BPE 的 tokenizer.json"
     ),

@@ -158,6 +158,14 @@ def test_penalties_see_the_prompt(llm: LLM) -> None:
     assert first.token_ids
 
 
+def test_penalties_look_no_further_than_the_context(llm: LLM) -> None:
+    strong = {"temperature": 0, "max_tokens": 30, "ignore_eos": True, "repetition_penalty": 3.0}
+    whole = say(llm, **strong, penalty_last_n=-1)
+    assert say(llm, **strong, penalty_last_n=0).token_ids != whole.token_ids
+    for far in (2**31 - 1, 2**40):  # as many as llama.cpp would allocate, or cut to 32 bits
+        assert say(llm, **strong, penalty_last_n=far).token_ids == whole.token_ids
+
+
 def test_xtc_removes_the_top_choice(llm: LLM) -> None:
     params = {**PLAIN, "temperature": 1.0, "xtc_probability": 1.0, "xtc_threshold": 0.0001}
     best = say(llm, temperature=0, logprobs=True, top_logprobs=5)
