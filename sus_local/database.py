@@ -121,7 +121,7 @@ class Database:
         try:
             with self._lock:
                 yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, OverflowError) as error:
             raise _told(error, doing, self.path) from error
 
     def write(self, doing: str, change: Callable[[], T]) -> T:
@@ -135,15 +135,27 @@ class Database:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run one statement of a change (see :meth:`write`)."""
-        return self._db.execute(sql, values)
+        return self._db.execute(sql, _storable(values))
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query."""
         with self._errors("reading"):
-            return self._db.execute(sql, values).fetchall()
+            return self._db.execute(sql, _storable(values)).fetchall()
 
 
-def _told(error: sqlite3.Error | OSError, doing: str, path: str) -> HistoryError:
+def _storable(values: Sequence[Any]) -> list[Any]:
+    """SQLite keeps UTF-8: what that cannot carry, a lone surrogate, becomes a question mark.
+
+    >>> _storable(("a\\ud800b", 7))
+    ['a?b', 7]
+    """
+    return [
+        value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for value in values
+    ]
+
+
+def _told(error: sqlite3.Error | OSError | OverflowError, doing: str, path: str) -> HistoryError:
     """What went wrong, in one line, with the next step."""
     reason = str(error)
     if "locked" in reason or "busy" in reason:

@@ -241,3 +241,17 @@ def test_an_unwritable_place_is_told(tmp_path: Path) -> None:
 def test_an_excerpt_is_cut_around_the_word() -> None:
     assert excerpt("short\ntext", "none") == "short text"
     assert excerpt("a" * 50 + "key" + "b" * 50, "KEY", width=4) == "…aakeybb…"
+
+
+def test_what_utf_8_cannot_carry_is_kept_as_a_question_mark(tmp_path: Path) -> None:
+    with History(tmp_path / "history.sqlite3") as history:
+        number = history.create(title="\ud800")
+        history.add_turn(number, parent=None, user="a\udfffb")
+        [turn] = history.turns(number)
+        assert (turn.user, history.conversation(number).title) == ("a?b", "?")
+        assert history.search("\ud800") is not None
+
+
+def test_a_number_that_sqlite_cannot_hold_is_no_conversation(tmp_path: Path) -> None:
+    with History(tmp_path / "history.sqlite3") as history, pytest.raises(HistoryError):
+        history.conversation(2**63)

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from sus_local.errors import RequestError
 
 KVType = Literal["f16", "q8_0", "q4_0"]
 
@@ -26,9 +29,25 @@ _MIN_OUTPUTS = 32
 _BYTES_WORTH_A_THREAD = 32 << 20
 
 
+_MOST_THREADS = 512
+_MOST_SEQUENCES = 255
+_MOST_TOKENS = 2**31 - 1
+
+_RANGES: Mapping[str, tuple[int, int]] = {
+    "n_threads": (1, _MOST_THREADS),
+    "n_threads_batch": (1, _MOST_THREADS),
+    "n_batch": (1, _MOST_TOKENS),
+    "n_ubatch": (1, _MOST_TOKENS),
+    "max_sequences": (1, _MOST_SEQUENCES),
+}
+"""What llama.cpp takes; more than it takes ends the process, or is cut to something else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
     """llama.cpp's knobs, under its own names.
+
+    A number out of range raises a :class:`sus_local.errors.RequestError`.
 
     Attributes:
         n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
@@ -64,6 +83,14 @@ class LoadOptions:
     rope_freq_base: float = 0.0
     rope_freq_scale: float = 0.0
     tensor_split: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise RequestError(
+                    f"{name} is {value}, it has to be from {low} to {high}", name=name, value=value
+                )
 
 
 def default_n_ubatch(*, flash: bool) -> int:

@@ -82,11 +82,13 @@ def from_text(text: str, *, name: str) -> list[tuple[SavedConversation, list[Sav
         value = json.loads(text)
         if isinstance(value, dict) and "messages" in value:
             value = value["messages"]
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, dict) for each in values):
+            raise ValueError("it is no object and no list of them")
         if isinstance(value, list) and value and "role" in value[0]:
             return [_from_messages(value)]
-        values = value if isinstance(value, list) else [value]
         return [_from_value(each) for each in values]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HistoryError(
             f"{name} holds no conversation: {' '.join(str(error).split())}",
             hint="a JSON file of `history export`, of /save, or a list of chat messages",
@@ -99,7 +101,8 @@ def _from_value(value: Any) -> tuple[SavedConversation, list[SavedTurn]]:
         raise ValueError(f"its format is not {FORMAT!r}, version {VERSION}")
     turns = [_turn(each) for each in value["turns"]]
     known = {turn.id for turn in turns}
-    if any(turn.parent is not None and turn.parent not in known for turn in turns):
+    parents = [(turn.parent, turn.id) for turn in turns if turn.parent is not None]
+    if any(parent not in known or parent >= number for parent, number in parents):
         raise ValueError("a turn follows one that is not there")
     row = SavedConversation(
         id=0,
@@ -148,7 +151,7 @@ def store(history: History, row: SavedConversation, turns: Iterable[SavedTurn]) 
     number = history.create(model=row.model, system=row.system, title=row.title)
     try:
         _store_turns(history, number, row.active, turns)
-    except HistoryError:
+    except BaseException:
         history.remove(number)
         raise
     return number

@@ -127,11 +127,17 @@ def test_import_of_chat_messages(capsys: pytest.CaptureFixture[str], tmp_path: P
         "no JSON",
         "{}",
         "[]x",
+        "null",
+        "[1]",
+        "[" * 100_000,
         '[{"role": "assistant", "content": "x"}]',
         '{"format": "sus-local conversation", "version": 9, "turns": []}',
         '{"format": "sus-local conversation", "version": 1, "title": "", "system": null, '
         '"model": "", "created_at": 0, "updated_at": 0, "active": 2, '
         '"turns": [{"id": 2, "parent": 1, "user": "x"}]}',
+        '{"format": "sus-local conversation", "version": 1, "title": "", "system": null, '
+        '"model": "", "created_at": 0, "updated_at": 0, "active": 2, "turns": '
+        '[{"id": 1, "parent": 2, "user": "x"}, {"id": 2, "parent": null, "user": "y"}]}',
     ],
 )
 def test_import_of_anything_else_is_refused(
@@ -143,6 +149,15 @@ def test_import_of_anything_else_is_refused(
     assert status == 1
     assert "file.json holds no conversation" in err
     assert len(value(capsys, "list")) == 2
+
+
+def test_import_of_a_text_that_utf_8_cannot_carry(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(r'[{"role": "user", "content": "a\ud800b"}]')
+    [number] = value(capsys, "import", str(path))["imported"]
+    assert value(capsys, "show", str(number))["turns"][0]["user"] == "a?b"
 
 
 def test_rm_asks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
