@@ -129,7 +129,7 @@ def test_import_of_chat_messages(capsys: pytest.CaptureFixture[str], tmp_path: P
         "[]x",
         "null",
         "[1]",
-        "[" * 100_000,
+        pytest.param("[" * 100_000, id="deep"),
         '[{"role": "assistant", "content": "x"}]',
         '{"format": "sus-local conversation", "version": 9, "turns": []}',
         '{"format": "sus-local conversation", "version": 1, "title": "", "system": null, '
