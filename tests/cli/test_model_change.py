@@ -39,6 +39,7 @@ class Shelf:
         self.loaded: list[Path] = []
         self.options: dict[str, Any] = {}
         self.broken: set[Path] = set()
+        self.delay_s = 0.0
         self.in_use: LLM | None = None
 
     def load(self, path: Path, **options: Any) -> LLM:
@@ -49,7 +50,8 @@ class Shelf:
             raise ModelLoadError(f"{path} is broken")
         n_ctx = options.get("n_ctx") or 4096
         kind: Callable[..., Fake] = Mirrored if path == OTHER else Fake
-        self.in_use = LLM(kind(n_ctx=n_ctx, fingerprint=str(path), end_every=8), path=path)
+        made = kind(n_ctx=n_ctx, fingerprint=str(path), end_every=8, delay_s=self.delay_s)
+        self.in_use = LLM(made, path=path)
         return self.in_use
 
 
@@ -183,9 +185,16 @@ def test_a_model_that_cannot_be_loaded_is_not_the_one_used_last(
     assert models.last_used() is None
 
 
-def test_without_any_model_the_chat_still_takes_another(
-    shelf: Shelf, history: History, capsys: pytest.CaptureFixture[str]
+def test_without_any_model_the_chat_still_takes_one(
+    shelf: Shelf,
+    history: History,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sus_local.offload.gguf_facts.read_facts", lambda path: None)
+    ONE.write_bytes(b"GGUF")
     dialogue = dialogue_with(history)
     session = dialogue.session
     dialogue.handle("first")
@@ -194,10 +203,24 @@ def test_without_any_model_the_chat_still_takes_another(
         session.change_model("other", OTHER)
     dialogue.handle("second")
     assert "no model is loaded" in capsys.readouterr().err
-    shelf.broken = {ONE}
-    session.change_model("other", OTHER)
+    shelf.broken = set()
+    dialogue.handle(f"/model {ONE}")
     dialogue.handle("third")
     assert [turn.user for turn in session.conversation.turns] == ["first", "third"]
+
+
+def test_a_question_without_an_answer_comes_back_with_the_other_model(
+    shelf: Shelf, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled: list[str] = []
+    monkeypatch.setattr(Lines, "fill", lambda _self, text: filled.append(text))
+    shelf.delay_s = 30
+    dialogue = dialogue_with(history)
+    dialogue.session.send("never answered").cancel()
+    assert dialogue.session.last_turn().unanswered
+    dialogue.handle("/set n_ctx 700")
+    assert filled == ["never answered"]
+    assert dialogue.session.conversation.turns == ()
 
 
 def test_the_options_of_the_start_hold_for_every_model(shelf: Shelf, history: History) -> None:

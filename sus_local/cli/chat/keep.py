@@ -70,9 +70,14 @@ def show_opened(dialogue: Dialogue, unanswered: str) -> None:
     for turn in turns[-_SHOWN_TURNS:]:
         ui.echo(turn.user)
         ui.show(turn.text)
+    bring_back(dialogue, unanswered)
+
+
+def bring_back(dialogue: Dialogue, unanswered: str) -> None:
+    """Put a question that got no answer, if there is one, into the input."""
     if unanswered:
-        ui.say(t("This question got no answer; it is in the input again."))
-        ui.fill(unanswered)
+        dialogue.ui.say(t("This question got no answer; it is in the input again."))
+        dialogue.ui.fill(unanswered)
 
 
 def search(dialogue: Dialogue, argument: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sus_local import models, template
 from sus_local.cli.chat.about import two_columns
+from sus_local.cli.chat.keep import bring_back
 from sus_local.cli.model_name import DEMO, named_model, remember
 from sus_local.cli.models import facts_of
 from sus_local.cli.sizes import count, size
@@ -26,7 +27,7 @@ def model(dialogue: Dialogue, argument: str) -> None:
 
     session = dialogue.session
     name, path = named_model(argument)
-    if path.resolve() == session.path.resolve():
+    if session.is_loaded and path.resolve() == session.path.resolve():
         raise RequestError(t("{model} is the model in use", model=session.title_of_model))
     read_facts(path)  # a file that cannot be loaded is told while the other is still there
     unanswered = session.change_model(name, path)
@@ -34,9 +35,7 @@ def model(dialogue: Dialogue, argument: str) -> None:
     context = session.conversation.context
     full = t("context {percent:.0f}%", percent=100 * context.num_tokens / context.n_ctx)
     dialogue.ui.say(f"{session.title_of_model} · {full}")
-    if unanswered:
-        dialogue.ui.say(t("This question got no answer; it is in the input again."))
-        dialogue.ui.fill(unanswered)
+    bring_back(dialogue, unanswered)
 
 
 def _list(dialogue: Dialogue) -> None:

@@ -121,6 +121,11 @@ class Session:
             llm.close()
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether there is a model that can be asked."""
+        return self._llm is not None
+
+    @property
     def title_of_model(self) -> str:
         """The model's name for people: without its folder."""
         return shown_name(self.name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sus_local.cli.chat.keep import bring_back
 from sus_local.cli.listing import shorten
 from sus_local.cli.options import read_schema
 from sus_local.cli.text import t
@@ -114,7 +115,7 @@ def _set_n_ctx(dialogue: Dialogue, name: str, text: str) -> None:
     """Load the model again, with another context."""
     session = dialogue.session
     n_ctx = None if text == _DEFAULT else _number(name, text, int)
-    session.change_model(session.name, session.path, n_ctx=n_ctx)
+    bring_back(dialogue, session.change_model(session.name, session.path, n_ctx=n_ctx))
 
 
 def _set_figures(dialogue: Dialogue, name: str, text: str) -> None:
