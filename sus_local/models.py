@@ -234,7 +234,7 @@ def _not_found(name: str, models: list[StoredModel]) -> ModelNotFoundError:
         name.lower(), [each for model in models for each in _names(model)], n=3, cutoff=0.5
     )
     names = [model.name for model in models if set(_names(model)) & set(near)]
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         hint = _convert_hint(Path(name))
     elif _HUB_ID.match(name):
         hint = f"sus-local pull {name}, or sus-local convert {name.partition(':')[0]} -q Q4_K_M"

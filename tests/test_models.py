@@ -151,7 +151,11 @@ def test_an_unknown_name_leads_to_the_nearest(store: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("org/repo:Q4_K_M", "sus-local pull org/repo:Q4_K_M"), ("nothing", "sus-local demo")],
+    [
+        ("org/repo:Q4_K_M", "sus-local pull org/repo:Q4_K_M"),
+        ("nothing", "sus-local demo"),
+        ("", "sus-local demo"),
+    ],
 )
 def test_an_unknown_name_leads_to_a_command(name: str, hint: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:

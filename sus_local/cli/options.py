@@ -106,13 +106,20 @@ def loading_values(options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments for ``load`` that the user gave."""
     given = {name: options[name] for name in LOADING_NAMES if options.get(name) is not None}
     layers = given.get("n_gpu_layers", "auto")
-    if layers not in ("auto", "all"):
-        if not layers.lstrip("-").isdigit():
-            raise click.BadParameter(f"{layers!r} is not auto, all or a number", param_hint="-ngl")
-        given["n_gpu_layers"] = int(layers)
-    elif layers == "all":
+    if layers == "all":
         given["n_gpu_layers"] = ALL_LAYERS
+    elif layers != "auto":
+        given["n_gpu_layers"] = _number_of_layers(layers)
     return given
+
+
+def _number_of_layers(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not auto, all or a number", param_hint="-ngl"
+        ) from None
 
 
 def _read(path: Path) -> str:
