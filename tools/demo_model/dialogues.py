@@ -179,7 +179,7 @@ def about_country(talk: Dialogue, name: str, country: Country) -> tuple[str, str
     """A question of the section ``name`` about the country, and its answer."""
     talk.topic = name if name in ("capital", "continent") else ""
     user, answer = talk.pick(name, **_country_slots(talk, country))
-    return user, _capitalized(answer)
+    return user, words.capitalized(answer)
 
 
 def _country_slots(talk: Dialogue, country: Country) -> dict[str, str]:
@@ -188,10 +188,6 @@ def _country_slots(talk: Dialogue, country: Country) -> dict[str, str]:
         "capital": country.capital.to(talk.language),
         "continent": country.continent.to(talk.language),
     }
-
-
-def _capitalized(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _follow(talk: Dialogue) -> tuple[str, str]:
@@ -205,7 +201,7 @@ def follow_up(talk: Dialogue, country: Country) -> tuple[str, str]:
     """The question asked last, now about another country, in a few words."""
     slots = _country_slots(talk, country)
     answer = talk.section(talk.topic).answer.format(**slots)
-    return talk.phrase("follow").format(**slots), _capitalized(answer)
+    return talk.phrase("follow").format(**slots), words.capitalized(answer)
 
 
 def _follow_sum(talk: Dialogue, a: int, b: int) -> tuple[str, str]:

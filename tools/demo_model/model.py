@@ -19,7 +19,7 @@ class Shape:
     hidden: int = 256
     ffn: int = 768
     layers: int = 4
-    heads: int = 8
+    heads: int = 4
     kv_heads: int = 2
     rope_theta: float = 5_000_000.0
     rms_eps: float = 1e-5
@@ -128,11 +128,36 @@ class DemoModel(nn.Module):
                 outputs = name.endswith(("o_proj.weight", "down_proj.weight"))
                 std = 0.02 / math.sqrt(2 * self.shape.layers) if outputs else 0.02
                 nn.init.normal_(parameter, std=std)
+        self._let_attention_copy()
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (rows, length, vocabulary) of whole rows that begin at position 0."""
+    @torch.no_grad()
+    def _let_attention_copy(self) -> None:
+        """Begin with heads that pass on what they look at, and with an output that can name it.
+
+        Exact copying of any token is what a small model learns last. So values are taken through
+        orthonormal rows and put back through the same ones, and the output matrix begins as the
+        embedding: whatever a head attends to becomes a little more likely from the first step.
+        """
+        embedding = self.model.embed_tokens.weight
+        nn.init.normal_(embedding, std=0.1)
+        self.lm_head.weight.copy_(embedding * 0.2)
+        groups = self.shape.heads // self.shape.kv_heads
+        for layer in self.model.layers:
+            attention = cast("Layer", layer).self_attn
+            values = attention.v_proj.weight
+            nn.init.orthogonal_(values)
+            per_head = values.view(self.shape.kv_heads, self.shape.head_dim, -1)
+            back = per_head.repeat_interleave(groups, dim=0).flatten(0, 1)
+            attention.o_proj.weight.copy_(0.15 * back.T)
+
+    def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Logits of whole rows of tokens (rows, length) that begin at position 0.
+
+        Of all positions, flat: (rows x length, vocabulary); or of those that ``rows`` numbers.
+        """
         cos, sin = rotary(self.shape, tokens.shape[1])
         x = self.model.embed_tokens(tokens)
         for layer in self.model.layers:
             x = layer(x, cos, sin)
-        return cast("Tensor", self.lm_head(self.model.norm(x)))
+        x = self.model.norm(x).flatten(0, 1)
+        return cast("Tensor", self.lm_head(x if rows is None else x[rows]))

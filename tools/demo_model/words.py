@@ -48,6 +48,7 @@ LEVEL_1 = "".join(
     for low in range(0xA1, 0xFF)
 )
 _RARE_CHARACTER = 0.06
+_UNLIKE = 0.45
 _PLACE_SUFFIXES = ("市", "城", "镇", "村", "县", "", "", "", "")
 
 
@@ -64,6 +65,7 @@ def draw(make: Callable[[], str], split: Split) -> str:
     return text
 
 
+@cache
 def read_kinds(name: str) -> dict[str, tuple[str, ...]]:
     """A file of lines such as ``animal: cat, dog``, by what stands before the colon."""
     lines = (TEXT / name).read_text(encoding="utf-8").splitlines()
@@ -101,6 +103,11 @@ def all_words(language: Language) -> tuple[str, ...]:
     return tuple(word for kind, items in kinds.items() if kind != "model" for word in items)
 
 
+def capitalized(text: str) -> str:
+    """With a capital letter at its beginning, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def made_up(rng: Random) -> str:
     """A pronounceable word that means nothing, such as ``florpin``."""
     count = rng.choices((1, 2, 3), (3, 8, 1))[0]
@@ -118,10 +125,51 @@ def characters(rng: Random, low: int = 1, high: int = 4) -> str:
     return "".join(chosen)
 
 
+@cache
+def _alphabet() -> str:
+    """Every character that is a token of its own because the tokenizer was shown it."""
+    return "".join(sorted({*CHARACTERS, *SURNAMES, *GIVEN, *"".join(all_words("zh"))}))
+
+
+def anything(rng: Random, language: Language) -> str:
+    """A word unlike all others, so that training has every token where an answer copies.
+
+    A token that is never an answer's becomes one that the model cannot say.
+    """
+    if language == "zh":
+        return "".join(_chinese_part(rng) for _ in range(rng.choice((1, 1, 2, 2, 3))))
+    parts = [_english_part(rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
+    return (" " if rng.random() < 0.15 else "").join(parts).lower()
+
+
+def _chinese_part(rng: Random) -> str:
+    """A character, or two of a listed or common word."""
+    if rng.random() < 0.6:
+        return rng.choice(_alphabet())
+    common = read_kinds("pieces.zh.txt")["common"]
+    word = rng.choice(common if rng.random() < 0.3 else all_words("zh"))
+    start = rng.randrange(max(1, len(word) - 1))
+    return word[start : start + 2]
+
+
+def _english_part(rng: Random) -> str:
+    """Two to six letters of a listed word."""
+    word = rng.choice(all_words("en")).replace(" ", "")
+    start = rng.randrange(max(1, len(word) - 2))
+    return word[start : start + rng.randint(2, 6)]
+
+
+def _unlike(rng: Random, split: Split) -> bool:
+    """Whether to draw :func:`anything`; in training only."""
+    return split == "train" and rng.random() < _UNLIKE
+
+
 def name(rng: Random, language: Language, split: Split) -> str:
     """A person's name, listed or made up; the held-out ones are never in training."""
 
     def make() -> str:
+        if _unlike(rng, split):
+            return capitalized(anything(rng, language))
         if rng.random() < 0.2:
             return rng.choice(words(language, "name"))
         if language == "en":
@@ -135,6 +183,8 @@ def place(rng: Random, language: Language, split: Split) -> str:
     """A city, listed or made up."""
 
     def make() -> str:
+        if _unlike(rng, split):
+            return capitalized(anything(rng, language))
         if rng.random() < 0.35:
             return rng.choice(words(language, "city"))
         if language == "en":
@@ -148,6 +198,8 @@ def word(rng: Random, language: Language, split: Split) -> str:
     """A word to repeat: listed, made up, or random characters."""
 
     def make() -> str:
+        if _unlike(rng, split):
+            return anything(rng, language)
         if rng.random() < 0.25:
             return rng.choice(all_words(language))
         return made_up(rng) if language == "en" else characters(rng)
