@@ -5,7 +5,14 @@
 It makes a random checkpoint, converts it to Q4_K_M with ``sus-local convert``, and does the same in
 llama.cpp's two steps: ``convert_hf_to_gguf.py --outtype bf16``, run by ``--peer-python``, which
 needs torch and transformers, and ``llama_model_quantize``, which is all that ``llama-quantize``
-calls. The rates of the quantizers alone, on all cores, say how much of the time is theirs.
+calls.
+
+How much of the time is the quantizers', in four figures. ``kernels_share``: the time that they take
+alone, on all cores, right after each conversion; it moves with the machine's speed between the two.
+``kernels_of_cpu``: the processor time of their calls inside the conversion, of all that it took.
+``kernels_of_cores``: of that and the time in which a core had nothing to do; other programs, and
+other guests of the machine, do not count there, as they do in ``kernels_of_wall``.
+
 llama.cpp's sources are those that come with llama-cpp-python; ``pip download`` fetches them where
 ``--llama-cpp`` names none.
 """
@@ -46,6 +53,28 @@ source, target = sys.argv[1].encode(), sys.argv[2].encode()
 sys.exit(llama_cpp.llama_model_quantize(source, target, ctypes.byref(p)))
 """
 
+# The program itself, with a clock on every call of a quantizer: a microsecond of milliseconds.
+_CONVERT = """
+import json, sys, time
+from pathlib import Path
+from sus_local.cli.main import run
+from sus_local.convert import quantize
+
+library, spent = quantize._library(), []
+kernel = library.ggml_quantize_chunk
+
+def timed(*arguments):
+    started = time.thread_time()
+    made = kernel(*arguments)
+    spent.append(time.thread_time() - started)
+    return made
+
+library.ggml_quantize_chunk = timed
+status = run(sys.argv[2:])
+Path(sys.argv[1]).write_text(json.dumps(sum(spent)))
+sys.exit(status)
+"""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -56,12 +85,14 @@ class Run:
         cpu_s: Of all its threads; it counts the same on a machine that does other things, too.
         peak_bytes: The most resident memory, pages of mapped files included.
         written_bytes: Of the files that it left.
+        idle_s: Of all cores, meanwhile; 0 where the system does not tell.
     """
 
     seconds: float
     cpu_s: float
     peak_bytes: int
     written_bytes: int
+    idle_s: float
 
 
 def main() -> int:
@@ -103,13 +134,15 @@ def _measure(
     checkpoint = folder / f"random-{size}b"
     parameters = write_checkpoint(checkpoint, *SIZES[size])
     target = folder / "ours.gguf"
-    _timed(_command(checkpoint, target, "--dry-run"), [])
+    dry_run = [*_arguments(checkpoint, target), "--dry-run"]
+    _timed([sys.executable, "-m", "sus_local", *dry_run], [])
     runs = [_round(checkpoint, target) for _ in range(options.rounds)]
     ours = sorted((run for run, _ in runs), key=lambda run: run.seconds)[len(runs) // 2]
     rounds = [told for _, told in runs]
     report: dict[str, Any] = {"billions": parameters / 1e9, "cores": os.cpu_count()}
     report |= {"ours": asdict(ours), "rounds": rounds}
-    report["kernels_share"] = statistics.median(each["kernels_share"] for each in rounds)
+    for share in (name for name in rounds[0] if name.startswith("kernels_")):
+        report[share] = statistics.median(each[share] for each in rounds)
     if peer is not None:
         steps = _theirs(checkpoint, folder, peer, options.peer_python)
         report["theirs"] = [asdict(step) for step in steps]
@@ -122,10 +155,13 @@ def _measure(
 
 def _round(checkpoint: Path, target: Path) -> tuple[Run, dict[str, float]]:
     """One conversion, and right after it the quantizers alone: machines change their speed."""
-    ours = _ours(checkpoint, target)
+    ours, inside = _ours(checkpoint, target)
     wall, cpu = _apart(_kernel_seconds, target)
     told = {"seconds": ours.seconds, "kernels_s": wall, "kernels_share": wall / ours.seconds}
-    return ours, told | {"kernels_cpu_s": cpu, "kernels_cpu_share": cpu / ours.cpu_s}
+    told |= {"kernels_cpu_s": cpu, "kernels_cpu_share": cpu / ours.cpu_s}
+    told |= {"kernels_inside_cpu_s": inside, "kernels_of_cpu": inside / ours.cpu_s}
+    told["kernels_of_cores"] = inside / (ours.cpu_s + ours.idle_s)
+    return ours, told | {"kernels_of_wall": inside / (ours.seconds * (os.cpu_count() or 1))}
 
 
 def write_checkpoint(folder: Path, layers: int, hidden: int, inner: int, heads: int) -> int:
@@ -181,15 +217,18 @@ def _write_rest(folder: Path, layers: int, hidden: int, inner: int, heads: int) 
         shutil.copy(demo / name, folder)
 
 
-def _ours(checkpoint: Path, target: Path) -> Run:
+def _ours(checkpoint: Path, target: Path) -> tuple[Run, float]:
+    """A conversion, and the processor time of the quantizers in it."""
     # Its manifest would tell that it is made already.
     target.with_name(target.name + ".json").unlink(missing_ok=True)
-    return _timed(_command(checkpoint, target, "--json"), [target])
+    spent = target.with_name("spent.json")
+    command = [sys.executable, "-c", _CONVERT, str(spent)]
+    run = _timed([*command, *_arguments(checkpoint, target), "--json"], [target])
+    return run, float(json.loads(spent.read_text()))
 
 
-def _command(checkpoint: Path, target: Path, option: str) -> list[str]:
-    command = [sys.executable, "-m", "sus_local", "convert", str(checkpoint), "-q", TYPE]
-    return [*command, "-o", str(target), option]
+def _arguments(checkpoint: Path, target: Path) -> list[str]:
+    return ["convert", str(checkpoint), "-q", TYPE, "-o", str(target)]
 
 
 def _theirs(checkpoint: Path, folder: Path, sources: Path, python: Path) -> list[Run]:
@@ -203,7 +242,7 @@ def _theirs(checkpoint: Path, folder: Path, sources: Path, python: Path) -> list
 def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
     for path in made:
         path.unlink(missing_ok=True)
-    started = time.monotonic()
+    started, idle = time.monotonic(), _idle_seconds()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=_ENVIRONMENT)
         _, status, usage = os.wait4(process.pid, 0)
@@ -212,8 +251,18 @@ def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
             log.seek(0)
             raise SystemExit(log.read().decode(errors="replace")[-3000:])
     seconds = time.monotonic() - started
+    cpu, idle = usage.ru_utime + usage.ru_stime, _idle_seconds() - idle
     written = sum(path.stat().st_size for path in made)
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, written)
+    return Run(seconds, cpu, usage.ru_maxrss * 1024, written, idle)
+
+
+def _idle_seconds() -> float:
+    """How long all cores together had nothing to do since the start, waiting for disks included."""
+    try:
+        counts = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    except OSError:
+        return 0.0
+    return (int(counts[4]) + int(counts[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def _apart(measure: Callable[..., T], *arguments: Path) -> T:
@@ -235,22 +284,23 @@ def _kernel_seconds(target: Path) -> tuple[float, float]:
 
 
 def _cost(kind: int, *, seconds: float = 3.0) -> tuple[float, float]:
-    """Seconds an element of one quantizer, on all cores, in the converter's chunks; wall, cpu."""
+    """Seconds an element of one quantizer, on all cores, in the converter's blocks; wall, cpu."""
     from sus_local.convert import Options
-    from sus_local.convert.estimates import CHUNK_BYTES
-    from sus_local.convert.quantize import prepare, quantize
-    from sus_local.convert.types import TENSOR_TYPES
+    from sus_local.convert.estimates import BLOCK_BYTES
+    from sus_local.convert.quantize import prepare, quantize_block
+    from sus_local.convert.types import TENSOR_TYPES, row_bytes
 
     name = next(name for name, entry in TENSOR_TYPES.items() if entry.id == kind)
-    shape = (CHUNK_BYTES // (4 * 2048), 2048)
+    shape = (BLOCK_BYTES // (4 * 2048), 2048)
     rows = np.random.default_rng(0).standard_normal(shape, np.float32) * np.float32(0.02)
     prepare(name)
     counts: list[int] = []
     end = time.monotonic() + seconds
 
     def run() -> None:
+        made = np.empty((shape[0], row_bytes(name, shape[1])), np.uint8)
         while time.monotonic() < end:
-            quantize(rows, name, None, "rows")
+            quantize_block(rows, "F32", {name: made}, None)
             counts.append(rows.size)
 
     cores = Options(types=[name]).num_threads()

@@ -17,6 +17,9 @@ BASE_BYTES = 192 << 20
 CHUNK_BYTES = 4 << 20
 """Of float32: how much of a tensor goes through a thread at once."""
 
+BLOCK_BYTES = 1 << 19
+"""Of float32: so much of that is converted and quantized in turn, while it is in a core's cache."""
+
 BATCH_BYTES = 16 << 20
 """Of an output: so much is synced and read back at once."""
 

@@ -13,16 +13,7 @@ from dataclasses import dataclass
 
 from sus_local.convert.estimates import CHUNK_BYTES
 from sus_local.convert.output import Output
-from sus_local.convert.quantize import (
-    Floats,
-    interleave,
-    is_finite,
-    is_plain_copy,
-    not_finite,
-    quantize,
-    source_rows,
-    to_float32,
-)
+from sus_local.convert.quantize import Floats, Rows, quantize
 from sus_local.convert.source import ShardReader, TensorInfo
 from sus_local.convert.tensors import TensorSpec
 
@@ -118,22 +109,12 @@ def _chunks(tasks: Sequence[TensorTask]) -> Iterator[_Chunk]:
 
 
 def _quantize_chunk(reader: ShardReader, chunk: _Chunk) -> _Quantized:
-    task = chunk.task
+    task, info = chunk.task, chunk.task.info
     start, end = chunk.first * task.row_bytes, chunk.last * task.row_bytes
-    info, name = task.info, task.spec.source
-    rows = source_rows(reader.read(info, start, end), info.dtype, task.spec.size // task.num_rows)
-    ordered = interleave(rows, task.head_dim) if task.head_dim else rows
-    floats = to_float32(ordered, info.dtype)
-    if not is_finite(floats):
-        # In the checkpoint's own order, so that the index is the checkpoint's.
-        raise not_finite(to_float32(rows, info.dtype), name, chunk.first)
-    quantized = {
-        # A copy, for the pages behind a view would stay in memory.
-        kind: memoryview(ordered.tobytes())
-        if is_plain_copy(info.dtype, kind)
-        else quantize(floats, kind, task.importance, name).data
-        for kind in task.types()
-    }
+    columns = task.spec.size // task.num_rows
+    data = reader.read(info, start, end)
+    rows = Rows.of(data, info.dtype, columns, tensor=task.spec.source, first=chunk.first)
+    quantized = quantize(rows, task.types(), head_dim=task.head_dim, importance=task.importance)
     reader.drop(info, start, end)
     return quantized
 
