@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,14 @@ def _encode_list(value: Texts | Float32s | Int32s) -> bytes:
     count = len(value.values)
     if isinstance(value, Texts):
         head = struct.pack("<IIQ", _ARRAY, _STRING, count)
-        return head + b"".join(encode_text(text) for text in value.values)
+        return head + _encode_texts(value.values)
     if isinstance(value, Float32s):
         return struct.pack(f"<IIQ{count}f", _ARRAY, _FLOAT32, count, *value.values)
     return struct.pack(f"<IIQ{count}i", _ARRAY, _INT32, count, *value.values)
+
+
+def _encode_texts(texts: Sequence[bytes]) -> bytes:
+    # A vocabulary is long, its lengths are few: without a call for each text.
+    sizes = [len(text) for text in texts]
+    packed = {size: struct.pack("<Q", size) for size in set(sizes)}
+    return b"".join(chain.from_iterable(zip(map(packed.__getitem__, sizes), texts, strict=True)))

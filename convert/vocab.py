@@ -8,10 +8,10 @@ often silent about it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sus_local.convert import sentencepiece_file as pieces
 from sus_local.convert.config import LlamaConfig
@@ -20,11 +20,11 @@ from sus_local.convert.source import Source
 from sus_local.errors import TokenizerError
 from sus_local.template import CHAT_TEMPLATE, END_OF_TEXT
 
+_ROLES = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
 _PAD_SCORE, _ADDED_SCORE = -10000.0, -1000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One entry of the vocabulary; ``kind`` is GGUF's token type."""
 
     text: bytes
@@ -199,18 +199,30 @@ def special_ids(
 
     Named in ``tokenizer_config.json``, else numbered in ``config.json``, else as trained.
     """
-    ids = {token.text: index for index, token in reversed(list(enumerate(tokens)))}
+    names = {role: _special_name(settings, name) for role, name in _ROLES.items()}
+    ids = _first_ids(tokens, set(names.values()))
     found: dict[str, int] = {}
-    for role, name in (("bos", "bos"), ("eos", "eos"), ("unknown", "unk"), ("padding", "pad")):
-        text = settings.get(f"{name}_token")
-        text = text.get("content") if isinstance(text, Mapping) else text
+    for role, name in _ROLES.items():
         number = config.get(f"{name}_token_id")
         number = number[0] if isinstance(number, list) and number else number
-        named = ids.get(text.encode()) if isinstance(text, str) else None
-        for candidate in (named, number, trained.get(role, -1)):
+        for candidate in (ids.get(names[role]), number, trained.get(role, -1)):
             if isinstance(candidate, int) and 0 <= candidate < len(tokens):
                 found[role] = candidate
                 break
+    return found
+
+
+def _special_name(settings: Mapping[str, Any], name: str) -> bytes | None:
+    text = settings.get(f"{name}_token")
+    text = text.get("content") if isinstance(text, Mapping) else text
+    return text.encode() if isinstance(text, str) else None
+
+
+def _first_ids(tokens: Sequence[Token], texts: Container[bytes | None]) -> dict[bytes | None, int]:
+    found: dict[bytes | None, int] = {}
+    for index, token in enumerate(tokens):
+        if token.text in texts:
+            found.setdefault(token.text, index)
     return found
 
 

@@ -160,7 +160,7 @@ def test_the_gate_stops_a_wrong_space_prefix_and_shows_the_first_difference(tmp_
 @pytest.mark.model
 def test_the_gate_stops_wrong_scores(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path)
-    tokens = [replace(token, score=-token.score) for token in read(folder)[2].tokens]
+    tokens = [token._replace(score=-token.score) for token in read(folder)[2].tokens]
     with pytest.raises(TokenizerError):
         gate(folder, tokens=tokens)
 
