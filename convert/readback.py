@@ -16,6 +16,9 @@ from pathlib import Path
 from queue import Queue
 from typing import BinaryIO
 
+import numpy as np
+
+from sus_local.convert.disk import DiskReader
 from sus_local.convert.estimates import BATCH_BYTES
 from sus_local.convert.writer import ALIGNMENT, Part, Place
 from sus_local.errors import VerificationError
@@ -82,7 +85,8 @@ class Readback:
         checked: Callable[[Place, str], None],
     ) -> None:
         self._files, self._done, self._checked = files, done, checked
-        self._wholes = [_FileDigest(file) for file in files]
+        self._disks = [DiskReader(file.read) for file in files]
+        self._wholes = [_FileDigest(*pair) for pair in zip(files, self._disks, strict=True)]
         self._digests: dict[str, hashlib._Hash] = {}
         self._batch: list[_Piece] = []
         self._batch_bytes, self._batch_since = 0, time.monotonic()
@@ -131,6 +135,8 @@ class Readback:
             self._queue.put(self._batch)
             self._queue.put(None)
             self._thread.join()
+            for disk in self._disks:
+                disk.close()
 
     def _hand_over(self) -> None:
         self._raise()
@@ -170,18 +176,17 @@ class Readback:
         deque(self._wholes[number].advance(self._done), maxlen=0)
 
     def _check_piece(self, piece: _Piece) -> None:
-        place, file = piece.place, self._files[piece.place.part]
+        place, path = piece.place, self._files[piece.place.part].path
         digest = self._digests.setdefault(place.spec.name, hashlib.sha256())
-        start, expected = piece.start, piece.data
-        for found in read_range(file.read, start, len(piece.data)):
-            # As long as each other: so this compares all, without a copy.
-            if not found.startswith(expected[: len(found)]):
-                raise differs(file.path, place.spec.name)
+        start, expected = piece.start, np.frombuffer(piece.data, np.uint8)
+        for found in self._disks[place.part].read(start, len(expected)):
+            if not np.array_equal(found, expected[: len(found)]):
+                raise differs(path, place.spec.name)
             digest.update(found)
             self._wholes[place.part].take(start, found)
             start, expected = start + len(found), expected[len(found) :]
-        if expected:
-            raise differs(file.path, place.spec.name)
+        if len(expected):
+            raise differs(path, place.spec.name)
         if start == place.offset + place.size:
             self._checked(place, self._digests.pop(place.spec.name).hexdigest())
             self._follow(place.part)
@@ -190,12 +195,13 @@ class Readback:
 class _FileDigest:
     """The SHA-256 of a file, taken in the order of its bytes as far as they are done."""
 
-    def __init__(self, file: Opened) -> None:
-        self._file, self._digest, self._position = file, hashlib.sha256(), 0
+    def __init__(self, file: Opened, disk: DiskReader) -> None:
+        self._file, self._disk = file, disk
+        self._digest, self._position = hashlib.sha256(), 0
         self._places = deque(file.places)
         self.tensor_bytes = 0
 
-    def take(self, start: int, data: bytes) -> None:
+    def take(self, start: int, data: memoryview) -> None:
         """Bytes of a tensor as they were read; what is not next is read again later."""
         if start == self._position:
             self._update(data)
@@ -208,7 +214,7 @@ class _FileDigest:
         while self._places and self._places[0].spec.name in done:
             place = self._places.popleft()
             left = place.offset + place.size - self._position
-            for data in read_range(self._file.read, self._position, left):
+            for data in self._disk.read(self._position, left):
                 self._update(data)
                 self.tensor_bytes += len(data)
                 yield len(data)
@@ -234,7 +240,7 @@ class _FileDigest:
             raise differs(self._file.path, f"the padding after {place.spec.name}")
         self._update(padding)
 
-    def _update(self, data: bytes) -> None:
+    def _update(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
         self._position += len(data)
 

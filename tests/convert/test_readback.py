@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sus_local.convert import readback
-from sus_local.convert.readback import Opened, Readback, read_range
+from sus_local.convert.disk import DiskReader
+from sus_local.convert.readback import Opened, Readback
 from sus_local.convert.tensors import TensorSpec
 from sus_local.convert.writer import Layout, Place, lay_out
 from sus_local.errors import VerificationError
@@ -116,19 +117,20 @@ def test_a_batch_leaves_the_cache_as_a_whole_before_it_is_read(
 ) -> None:
     dropped: list[range] = []
     before_reading: list[int] = []
+    real_read = DiskReader.read
 
     def advise(file: int, start: int, size: int, advice: int) -> None:
         assert advice == os.POSIX_FADV_DONTNEED
         dropped.append(range(start, start + size))
 
-    def read(*place: Any) -> Iterator[bytes]:
+    def read(*place: Any) -> Any:
         before_reading.append(len(dropped))
-        return read_range(*place)
+        return real_read(*place)
 
     monkeypatch.setattr(readback, "_BATCH_S", 60)
     monkeypatch.setattr(readback, "_CACHE_BLOCK_BYTES", 1)
     monkeypatch.setattr(os, "posix_fadvise", advise)
-    monkeypatch.setattr(readback, "read_range", read)
+    monkeypatch.setattr(DiskReader, "read", read)
     written = Written(tmp_path / "f", layout)
     with written.open() as reading:
         for name in order:
