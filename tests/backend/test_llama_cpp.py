@@ -167,9 +167,9 @@ def test_penalties_look_no_further_than_the_context(llm: LLM) -> None:
 
 
 def test_xtc_removes_the_top_choice(llm: LLM) -> None:
-    params = {**PLAIN, "temperature": 1.0, "xtc_probability": 1.0, "xtc_threshold": 0.0001}
+    params = {**PLAIN, "temperature": 1.0, "xtc_probability": 1.0, "xtc_threshold": 1e-6}
     best = say(llm, temperature=0, logprobs=True, top_logprobs=5)
-    assert best.logprobs[0].top[1][1] > math.log(0.0001)
+    assert best.logprobs[0].top[1][1] > math.log(1e-6)
     assert say(llm, **params).token_ids[0] != best.token_ids[0]
 
 
@@ -285,7 +285,8 @@ def test_scores_are_the_logprobs_of_generation(llm: LLM) -> None:
     scores = llm.score([*prompt, *result.token_ids])
     found = [entry.logprob for entry in result.logprobs]
     assert scores.shape == (len(prompt) + len(found) - 1,)
-    assert np.allclose(scores[-len(found) :], found, atol=0.05)
+    # Not their logarithms: those of rare tokens move with the shape of a batch.
+    assert np.allclose(np.exp(scores[-len(found) :]), np.exp(found), atol=0.03)
     assert (scores <= 0).all()
 
 
@@ -369,16 +370,16 @@ def test_quantized_kv_answers_moves_and_comes_back(demo_gguf: Path, kv_type: Any
 
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0", "q4_0"])
 def test_a_full_context_never_ends_the_process(demo_gguf: Path, kv_type: Any) -> None:
-    """llama.cpp crashes where it shifts quantized keys of narrow heads, such as the demo's."""
     with load(demo_gguf, n_ctx=512, n_threads=1, kv_type=kv_type, kv_disk_bytes=0) as llm:
-        assert llm._info.can_shift == (kv_type == "f16")
+        assert llm._info.can_shift
         chat = llm.conversation()
         for _ in range(12):
             chat.ask("What is the capital of China? " * 4, sampling=SamplingParams(max_tokens=20))
         assert chat.context.num_dropped_turns > 0
 
 
-def test_heads_of_the_usual_width_are_shifted_with_quantized_keys(demo_gguf: Path) -> None:
+def test_narrow_heads_are_not_shifted_with_quantized_keys(demo_gguf: Path) -> None:
+    """llama.cpp crashes there."""
     options = LoadOptions(kv_type="q8_0")
     backend = LlamaCpp(demo_gguf, LoadOptions(n_ctx=256, n_threads=1))
     try:
