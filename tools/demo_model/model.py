@@ -151,9 +151,9 @@ class DemoModel(nn.Module):
             attention.o_proj.weight.copy_(0.15 * back.T)
 
     def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Logits of whole rows of tokens (rows, length) that begin at position 0.
+        """Logits (positions, vocabulary) of whole rows of tokens (rows, length) from position 0 on.
 
-        Of all positions, flat: (rows x length, vocabulary); or of those that ``rows`` numbers.
+        The positions of all rows, one row after the other, or those that ``rows`` numbers.
         """
         cos, sin = rotary(self.shape, tokens.shape[1])
         x = self.model.embed_tokens(tokens)
