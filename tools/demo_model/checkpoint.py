@@ -97,7 +97,8 @@ def _write_json(path: Path, value: object) -> None:
 def trained(folder: Path) -> DemoModel:
     """The model in the ``state.pt`` that training left in ``folder``."""
     model = DemoModel(Shape())
-    model.load_state_dict(torch.load(folder / "state.pt")["model"])
+    state = torch.load(folder / "state.pt")
+    model.load_state_dict(state["mean"]["weights"] or state["model"])
     return model
 
 

@@ -121,7 +121,7 @@ class Dialogue:
             yield from ["tell"] * self.rng.randint(1, 4)
             for _ in range(self.rng.randint(0, self._horizon)):
                 yield from self._with_follow_ups(self._weighted(others))
-            yield from ["ask"] * self.rng.randint(1, 5)
+            yield from ["ask"] * self.rng.randint(2, 7)
 
     def _weighted(self, weights: dict[str, float]) -> str:
         return self.rng.choices(list(weights), list(weights.values()))[0]

@@ -5,7 +5,8 @@
 
 Everything is drawn from the seed: the data of a step depends on the seed and the
 number of the step alone, so that a resumed run sees what an unbroken one would. Muon
-moves the matrices of the layers, AdamW the rest.
+moves the matrices of the layers, AdamW the rest. What ships is a mean of the weights at the ends of
+the later stages and on the way of the last one.
 
 It waits at a barrier after each small piece of work, so beside other work it takes several times
 as long. Where it has the machine for itself, threads that do not fall asleep and memory that is not
@@ -54,6 +55,8 @@ class Stage:
     The learning rate moves evenly from the first of ``rates`` to the second; both are
     shares of the full rate. ``prompt_weight`` is the loss weight of a token that the user
     writes, ``copy_weight`` that of an answer that copies, where one of another has weight 1.
+    What ships is a mean of weights: those that a stage has at so many ``samples``, evenly on its
+    way and the last at its end, take a ``share`` of it together.
     """
 
     steps: int
@@ -62,16 +65,27 @@ class Stage:
     rates: tuple[float, float] = (1.0, 1.0)
     prompt_weight: float = 0.1
     copy_weight: float = 1.0
+    samples: int = 0
+    share: float = 1.0
 
 
 # What copies (repeating, telling, asking) is learned last, so the later stages dwell on it.
 _COPYING = Weights(talk=12, capital=9, unknown=9, sum=10, repeat=18, tell=17, ask=30)
+_RECALLING = Weights(talk=14, capital=9, unknown=9, sum=10, repeat=16, tell=18, ask=34)
+_EVEN = Weights(talk=18, capital=14, continent=5, unknown=11, sum=11, repeat=17, tell=18, ask=34)
 _MIXED = {256: 0.62, 512: 0.2, 1024: 0.15, 2048: 0.03}
+_LONGEST = {256: 0.1, 512: 0.3, 1024: 0.5, 2048: 0.1}
+_LONGER = {256: 0.45, 512: 0.32, 1024: 0.19, 2048: 0.04}
 PLAN = (
     Stage(1000, {256: 1.0}),
     Stage(4000, _MIXED, _COPYING, prompt_weight=0.02, copy_weight=2.0),
     Stage(4500, _MIXED, _COPYING, rates=(1.0, 0.0), prompt_weight=0.02, copy_weight=2.0),
     Stage(5000, _MIXED, _COPYING, rates=(0.7, 0.0), prompt_weight=0.02, copy_weight=2.0),
+    Stage(9000, _LONGER, _RECALLING, (0.8, 0.0), prompt_weight=0.02, copy_weight=2.0, samples=1),
+    Stage(6000, _LONGEST, _RECALLING, (0.8, 0.0), prompt_weight=0.02, copy_weight=2.0, samples=1),
+    Stage(
+        3000, _LONGER, _EVEN, (0.5, 0.1), prompt_weight=0.02, copy_weight=2.0, samples=60, share=2
+    ),
 )
 
 
@@ -115,15 +129,17 @@ def batch(rng: Random, tokenizer: SentencePieceProcessor, stage: Stage) -> Batch
     return Batch(torch.tensor([tokens for tokens, _ in rows]), weights, learned.sort().values)
 
 
-def stages() -> Iterator[tuple[Stage, float]]:
-    """For every step: its stage, and the share of the full learning rate."""
+def stages() -> Iterator[tuple[Stage, float, float]]:
+    """For every step: its stage, the share of the full learning rate, and the share in the mean."""
     number = 0
     for stage in PLAN:
         start, end = stage.rates
         for step in range(stage.steps):
             number += 1
             rate = start + (end - start) * step / stage.steps
-            yield stage, rate * min(1.0, number / _WARM_UP)
+            passed = [done * stage.samples // stage.steps for done in (step, step + 1)]
+            share = stage.share / stage.samples if passed[1] > passed[0] else 0.0
+            yield stage, rate * min(1.0, number / _WARM_UP), share
 
 
 def loss_of(model: DemoModel, data: Batch) -> Tensor:
@@ -136,8 +152,23 @@ def loss_of(model: DemoModel, data: Batch) -> Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
+@dataclass
+class Mean:
+    """The mean of a model's weights at several steps; better than those of any one of them."""
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    total: float = 0.0
+
+    def add(self, model: DemoModel, share: float) -> None:
+        """Take the weights as they are now."""
+        self.total += share
+        for name, tensor in model.state_dict().items():
+            mean = self.weights.setdefault(name, torch.zeros_like(tensor))
+            mean += (tensor - mean) * (share / self.total)
+
+
 class Trainer:
-    """The model, its two optimizers and the number of steps taken."""
+    """The model, its two optimizers, its mean and the number of steps taken."""
 
     def __init__(self, seed: int) -> None:
         torch.manual_seed(seed)
@@ -148,6 +179,7 @@ class Trainer:
         self.muon = Muon(matrices, momentum=0.95)
         self.adamw = torch.optim.AdamW(others, lr=ADAMW_RATE, betas=(0.9, 0.95), weight_decay=0.0)
         self.steps = 0
+        self.mean = Mean()
         self._loss = torch.compile(loss_of, dynamic=False)
 
     def step(self, data: Batch, rate: float) -> float:
@@ -164,13 +196,14 @@ class Trainer:
     def save(self, path: Path) -> None:
         state = {name: getattr(self, name).state_dict() for name in _PARTS}
         temporary = path.with_suffix(".part")
-        torch.save({**state, "steps": self.steps}, temporary)
+        torch.save({**state, "mean": vars(self.mean), "steps": self.steps}, temporary)
         temporary.replace(path)
 
     def restore(self, path: Path) -> None:
         state = torch.load(path)
         for name in _PARTS:
             getattr(self, name).load_state_dict(state[name])
+        self.mean = Mean(**state.get("mean", {}))
         self.steps = state["steps"]
 
 
@@ -181,10 +214,12 @@ def train(out: Path, seed: int, *, resume: bool) -> None:
     if resume:
         trainer.restore(out / "state.pt")
     first, started = trainer.steps, time.monotonic()
-    for number, (stage, rate) in enumerate(stages()):
+    for number, (stage, rate, share) in enumerate(stages()):
         if number < first:
             continue
         loss = trainer.step(batch(Random(f"{seed}/{number}"), tokenizer, stage), rate)
+        if share:
+            trainer.mean.add(trainer.model, share)
         if trainer.steps % _LOG_EVERY == 0:
             speed = (trainer.steps - first) * TOKENS_PER_STEP / (time.monotonic() - started)
             print(
