@@ -55,24 +55,33 @@ sys.exit(llama_cpp.llama_model_quantize(source, target, ctypes.byref(p)))
 
 # The program itself, with a clock on every call of a quantizer: a microsecond of milliseconds.
 _CONVERT = """
-import json, sys, time
+import importlib, json, sys, time
 from pathlib import Path
-from sus_local.cli.main import run
-from sus_local.convert import quantize
+from sus_local.cli.main import main
 
-library, spent = quantize._library(), []
-kernel = library.ggml_quantize_chunk
+load, spent = importlib.import_module, []
 
-def timed(*arguments):
-    started = time.thread_time()
-    made = kernel(*arguments)
-    spent.append(time.thread_time() - started)
-    return made
+def clocked(kernel):
+    def timed(*arguments):
+        started = time.thread_time()
+        made = kernel(*arguments)
+        spent.append(time.thread_time() - started)
+        return made
+    return timed
 
-library.ggml_quantize_chunk = timed
-status = run(sys.argv[2:])
-Path(sys.argv[1]).write_text(json.dumps(sum(spent)))
-sys.exit(status)
+def load_clocked(name):
+    # Not before: the program prepares the process before it imports anything large.
+    importlib.import_module = load
+    module = load(name)
+    library = load("sus_local.convert.quantize")._library()
+    library.ggml_quantize_chunk = clocked(library.ggml_quantize_chunk)
+    return module
+
+importlib.import_module = load_clocked
+try:
+    main(sys.argv[2:])
+finally:
+    Path(sys.argv[1]).write_text(json.dumps(sum(spent)))
 """
 
 
@@ -191,6 +200,8 @@ def _write_weights(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
         header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [place, end]}
         place = end
     text = json.dumps(header).encode()
+    # As the safetensors library pads it, so that weights are aligned.
+    text += b" " * (-len(text) % 8)
     random = np.random.default_rng(0)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-from collections.abc import Callable
+import threading
 from pathlib import Path
 
 from sus_local.errors import ShardError
@@ -17,6 +17,8 @@ _READ_BYTES = 1 << 18
 
 class MappedShard:
     """A :class:`~sus_local.convert.source.ShardReader` over a memory map.
+
+    It is hashed as its bytes are dropped, while they are still in memory.
 
     Args:
         path: The file.
@@ -33,6 +35,8 @@ class MappedShard:
         self._digest = digest
         self._expected = shard.sha256
         self._closed = False
+        self._hash, self._hashed = hashlib.sha256(), 0
+        self._hashing = threading.Lock()
         with path.open("rb") as file:
             size = file.seek(0, 2)
             if size != shard.size:
@@ -43,7 +47,7 @@ class MappedShard:
                     size=size,
                     expected_size=shard.size,
                 )
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._map, self._size = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), size
         self._advise("MADV_SEQUENTIAL", 0, size)
 
     def __enter__(self) -> MappedShard:
@@ -66,7 +70,9 @@ class MappedShard:
             ValueError: The shard was closed meanwhile.
         """
         if self._digest is None:
-            self._digest = file_sha256(self.path, stopped=lambda: self._closed)
+            with self._hashing:
+                self._hash_to(self._size)
+            self._digest = self._hash.hexdigest()
         if self._expected not in (None, self._digest):
             raise ShardError(
                 f"{self.path.name} is corrupt: its SHA-256 is {self._digest}, "
@@ -85,6 +91,25 @@ class MappedShard:
     def drop(self, tensor: TensorInfo, start: int = 0, end: int | None = None) -> None:
         """Let those bytes leave memory; reading them again is correct, only slower."""
         first, last = _range(tensor, start, end)
+        # Who finds another thread at it goes on: the next one hashes these bytes, too.
+        if self._digest is None and self._hashing.acquire(blocking=False):
+            try:
+                self._hash_to(last)
+            finally:
+                self._hashing.release()
+        self._forget(first, last)
+
+    def _hash_to(self, end: int) -> None:
+        """Go on to hash up to there; the lock is held. Pieces, for Ctrl-C must not wait long."""
+        while self._hashed < end:
+            if self._closed:
+                raise ValueError(f"{self.path.name} was closed while it was read")
+            first, last = self._hashed, min(self._hashed + _READ_BYTES, end)
+            self._hash.update(memoryview(self._map)[first:last])
+            self._hashed = last
+            self._forget(first, last)
+
+    def _forget(self, first: int, last: int) -> None:
         first -= first % mmap.PAGESIZE
         if last > first:
             self._advise("MADV_DONTNEED", first, last - first)
@@ -94,21 +119,6 @@ class MappedShard:
         number = getattr(mmap, advice, None)
         if number is not None:
             self._map.madvise(number, start, length)
-
-
-def file_sha256(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> str:
-    """The hexadecimal SHA-256 of a file, read in small pieces.
-
-    Args:
-        stopped: Asked before each piece; Ctrl-C must not wait for the rest of a large shard.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_READ_BYTES):
-            if stopped():
-                raise ValueError(f"{path.name} was closed while it was read")
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _range(tensor: TensorInfo, start: int, end: int | None) -> tuple[int, int]:

@@ -210,11 +210,11 @@ def _stream_shard(
     meter: Conversion,
 ) -> None:
     with prepared.source.open(shard, waiting=meter.waiting(shard)) as reader:
-        digest = pool.submit(reader.sha256)
         in_flight = 2 * prepared.plan.threads + 2
         stream_tensors(reader, tasks, pool, in_flight=in_flight, written=meter.written)
+        digest = reader.sha256()
         for output in prepared.outputs:
-            output.finish_shard(shard.name, digest.result())
+            output.finish_shard(shard.name, digest)
 
 
 def _tasks(prepared: Prepared, shard: Shard) -> list[TensorTask]:

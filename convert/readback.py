@@ -20,6 +20,7 @@ import numpy as np
 
 from sus_local.convert.disk import DiskReader
 from sus_local.convert.estimates import BATCH_BYTES
+from sus_local.convert.quantize import Bytes
 from sus_local.convert.writer import ALIGNMENT, Part, Place
 from sus_local.errors import VerificationError
 
@@ -180,7 +181,7 @@ class Readback:
         digest = self._digests.setdefault(place.spec.name, hashlib.sha256())
         start, expected = piece.start, np.frombuffer(piece.data, np.uint8)
         for found in self._disks[place.part].read(start, len(expected)):
-            if not np.array_equal(found, expected[: len(found)]):
+            if not _are_equal(np.frombuffer(found, np.uint8), expected[: len(found)]):
                 raise differs(path, place.spec.name)
             digest.update(found)
             self._wholes[place.part].take(start, found)
@@ -190,6 +191,16 @@ class Readback:
         if start == place.offset + place.size:
             self._checked(place, self._digests.pop(place.spec.name).hexdigest())
             self._follow(place.part)
+
+
+def _are_equal(one: Bytes, other: Bytes) -> bool:
+    """Whether two rows of bytes are the same; eight at once are compared several times as fast."""
+    whole = len(one) - len(one) % 8
+    return (
+        len(one) == len(other)
+        and np.array_equal(one[:whole].view(np.uint64), other[:whole].view(np.uint64))
+        and np.array_equal(one[whole:], other[whole:])
+    )
 
 
 class _FileDigest:

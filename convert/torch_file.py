@@ -6,20 +6,22 @@ Only weights are unpickled (``weights_only``), and the file is mapped into memor
 from __future__ import annotations
 
 import errno
+import hashlib
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sus_local.errors import ConvertError, ShardError, TensorError
 
-from .mapped import file_sha256
 from .source import Shard, ShardReader, TensorInfo
 
 if TYPE_CHECKING:
     import torch
 
+_READ_BYTES = 1 << 18
 _DTYPES = {"torch.bfloat16": "BF16", "torch.float16": "F16", "torch.float32": "F32"}
 
 
@@ -53,7 +55,10 @@ def _opened(reader: TorchShard) -> Iterator[ShardReader]:
 
 
 class TorchShard:
-    """A :class:`~sus_local.convert.source.ShardReader` over torch's own memory map."""
+    """A :class:`~sus_local.convert.source.ShardReader` over torch's own memory map.
+
+    The file, whose tensors lie in a zip archive, is hashed by a thread beside the reading.
+    """
 
     def __init__(self, path: Path, shard: Shard) -> None:
         self.path = path
@@ -65,10 +70,14 @@ class TorchShard:
                 hint="run the same command again",
                 shard=shard.name,
             )
+        self._closed = False
+        hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._digest = hashing.submit(file_sha256, path, stopped=lambda: self._closed)
+        hashing.shutdown(wait=False)
 
     def sha256(self) -> str:
         """The hexadecimal SHA-256 of the whole file."""
-        return file_sha256(self.path)
+        return self._digest.result()
 
     def read(self, tensor: TensorInfo, start: int = 0, end: int | None = None) -> memoryview:
         """Bytes ``start`` to ``end`` of a tensor; copied only if it is not contiguous."""
@@ -83,7 +92,26 @@ class TorchShard:
 
     def close(self) -> None:
         """Let the map go."""
+        self._closed = True
         self._tensors.clear()
+
+
+def file_sha256(path: Path, *, stopped: Callable[[], bool]) -> str:
+    """The hexadecimal SHA-256 of a file, read in small pieces.
+
+    Args:
+        stopped: Asked before each piece; Ctrl-C must not wait for the rest of a large shard.
+
+    Raises:
+        ValueError: It was stopped.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            if stopped():
+                raise ValueError(f"{path.name} was closed while it was read")
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _load(path: Path) -> dict[str, Any]:

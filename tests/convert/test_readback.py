@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sus_local.convert import readback
@@ -206,3 +207,15 @@ def test_closing_keeps_what_was_written(layout: Layout, tmp_path: Path) -> None:
         written.put("a")
         written.put("b")
     assert set(written.done) == {"a", "b"}
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 31, 4096, 4099])
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_every_byte_is_compared(size: int, start: int) -> None:
+    one = np.arange(start + size, dtype=np.uint32).astype(np.uint8)[start:]
+    assert readback._are_equal(one, one.copy())
+    assert not readback._are_equal(one, np.zeros(size + 1, np.uint8))
+    for place in {0, size // 2, size - 1} if size else ():
+        other = one.copy()
+        other[place] ^= 1
+        assert not readback._are_equal(one, other)

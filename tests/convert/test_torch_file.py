@@ -11,6 +11,7 @@ import pytest
 
 from sus_local.convert import convert
 from sus_local.convert.source import open_source
+from sus_local.convert.torch_file import file_sha256
 from sus_local.errors import ConvertError, ShardError, TensorError
 
 from .checkpoints import write_checkpoint, write_json
@@ -77,6 +78,20 @@ def test_tensors_are_those_that_torch_saved(folder: Path, dtype: str, told: str)
             assert bytes(reader.read(info, 4, 12)) == expected[4:12]
             reader.drop(info)
         assert len(reader.sha256()) == 64
+
+
+def test_hashing_ends_when_it_is_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes(3 << 20))
+    asked: list[bool] = []
+
+    def stopped() -> bool:
+        asked.append(True)
+        return len(asked) == 2
+
+    with pytest.raises(ValueError, match="was closed"):
+        file_sha256(path, stopped=stopped)
+    assert len(asked) == 2
 
 
 @needs_torch
