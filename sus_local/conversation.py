@@ -162,6 +162,29 @@ class Conversation:
                 leaf = max(children)
             self._active = leaf
 
+    def change_system(self, system: str | None) -> None:
+        """Put another text, or none, before the first turn of every branch.
+
+        The answers stay; what is said next is answered under it. The history begins with other
+        tokens then, so that its KV is computed anew.
+
+        >>> from sus_local.backend.fake import Fake
+        >>> from sus_local.llm import LLM
+        >>> with LLM(Fake(script=lambda prompt: b"Hello!")) as llm:
+        ...     chat = llm.conversation()
+        ...     answer = chat.ask("hi")
+        ...     chat.change_system("Be brief.")
+        ...     chat.messages[0], chat.turns[0].user
+        ({'role': 'system', 'content': 'Be brief.'}, 'hi')
+        """
+        with self._lock:
+            self._settle()
+            self.system = system
+            for turn in self._turns.values():
+                if turn.parent is None:
+                    prompt = self._encode_user(turn.user, first=True)
+                    self._turns[turn.id] = replace(turn, prompt_token_ids=prompt)
+
     def siblings(self, turn: Turn | int) -> tuple[Turn, ...]:
         """A turn and those beside it, in the order in which they came."""
         parent = self._turn(_id(turn)).parent
@@ -337,6 +360,7 @@ class Conversation:
 
     def _encode_user(self, text: str, *, first: bool) -> tuple[int, ...]:
         segment = template.user_segment(text, self.system if first else None)
+        self._llm.check_length(segment.text)
         return tuple(self._llm.tokenize(segment.text))
 
     def _history(self, turns: tuple[Turn, ...], dropped: int) -> tuple[int, ...]:

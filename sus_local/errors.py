@@ -28,7 +28,8 @@
     │   ├── MessagesError            the roles or contents of a conversation are wrong
     │   ├── ContextOverflowError     more tokens than the context holds
     │   ├── SamplingError            a sampling parameter is out of range
-    │   └── GrammarError             a grammar or JSON schema cannot be compiled
+    │   ├── GrammarError             a grammar or JSON schema cannot be compiled
+    │   └── PresetError              no such preset, or one that is wrong
     ├── EngineError                  the engine cannot serve
     │   ├── EngineClosedError
     │   ├── QueueFullError
@@ -194,6 +195,10 @@ class SamplingError(RequestError):
 
 class GrammarError(RequestError):
     """A grammar or JSON schema cannot be compiled."""
+
+
+class PresetError(RequestError):
+    """There is no such preset, or it is wrong."""
 
 
 class EngineError(SusLocalError):

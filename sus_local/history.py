@@ -192,18 +192,36 @@ class History(Database):
         return self.write("saving in", lambda: _row_id(self.execute(sql, values)))
 
     def change(self, conversation: int, **columns: Any) -> None:
-        """Set ``title``, ``system``, ``model`` or ``active`` of a conversation.
+        """Set ``title``, ``model`` or ``active`` of a conversation.
 
         Raises:
             HistoryError: It is not there any more.
         """
-        allowed = {"title", "system", "model", "active"}
+        allowed = {"title", "model", "active"}
         names = [name for name in columns if name in allowed]
         sets = ", ".join(f"{name} = ?" for name in names)
         sql = f"UPDATE conversations SET {sets} WHERE id = ?"
         values = [*(columns[name] for name in names), conversation]
         changed = self.write("saving in", lambda: self.execute(sql, values).rowcount)
         if not changed:
+            raise _missing(conversation)
+
+    def change_system(self, conversation: int, system: str | None) -> None:
+        """Set the system message; the tokens of first turns, which began with it, are forgotten.
+
+        Raises:
+            HistoryError: It is not there any more.
+        """
+
+        def change() -> int:
+            sql = "UPDATE conversations SET system = ?, updated_at = ? WHERE id = ?"
+            self.execute(
+                "UPDATE turns SET prompt_token_ids = x'' WHERE conversation = ? AND parent IS NULL",
+                (conversation,),
+            )
+            return self.execute(sql, (system, time.time(), conversation)).rowcount
+
+        if not self.write("saving in", change):
             raise _missing(conversation)
 
     def add_turn(

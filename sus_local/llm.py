@@ -21,7 +21,7 @@ from sus_local.backend.base import Backend
 from sus_local.engine.engine import Engine
 from sus_local.engine.loop import EngineLoop, Ticket
 from sus_local.engine.sequence import Request, Shift
-from sus_local.errors import RequestError, SamplingError
+from sus_local.errors import ContextOverflowError, RequestError, SamplingError
 from sus_local.kv.blocks import root_key
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import RamTier
@@ -40,6 +40,9 @@ Prompt = str | Sequence[template.Message] | Sequence[int]
 
 DEFAULT_KV_RAM_BYTES = 1 << 30
 DEFAULT_MAX_SEQUENCES = 4
+
+_LONG_TOKEN = 16
+"""Bytes; there are longer ones, but no text is made of them."""
 
 
 class LLM:
@@ -99,6 +102,25 @@ class LLM:
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; control tokens in it stay text."""
         return self._backend.tokenize(text)
+
+    def check_length(self, text: str) -> None:
+        """Refuse a text that cannot fit before it is tokenized, which takes seconds a megabyte.
+
+        Raises:
+            ContextOverflowError: With the fewest tokens that it can have.
+        """
+        if len(text) <= _LONG_TOKEN * self.n_ctx:
+            return
+        longest = max(map(len, map(self._backend.token_bytes, range(self._info.n_vocab))))
+        fewest = -(-len(text.encode(errors="surrogatepass")) // max(1, longest))
+        if fewest >= self.n_ctx:
+            raise ContextOverflowError(
+                f"the prompt has at least {fewest} tokens, "
+                f"the context holds {self.n_ctx} with the answer",
+                hint="shorten it, or load the model with a larger n_ctx",
+                num_tokens=fewest,
+                n_ctx=self.n_ctx,
+            )
 
     def detokenize(self, token_ids: Iterable[int]) -> str:
         """The text of token ids; control tokens stand for nothing."""
@@ -318,6 +340,7 @@ class LLM:
     ) -> tuple[list[int], Callable[[Result], None] | None]:
         """Token ids, and what to do with the answer so that it is known when it comes back."""
         if isinstance(prompt, str):
+            self.check_length(prompt)
             return self.tokenize(prompt), None
         if isinstance(prompt, (bytes, Mapping)) or not isinstance(prompt, Iterable):
             kind = type(prompt).__name__
@@ -325,9 +348,11 @@ class LLM:
         messages: list[Any] = list(prompt)
         if not messages or hasattr(messages[0], "__index__") or isinstance(messages[0], float):
             return self._check_ids(messages), None
+        parts = template.segments(messages)
+        self.check_length("".join(part.text for part in parts if isinstance(part, template.Text)))
         if history == "retokenize":
             return self.encode(messages, history=history), None
-        runs = self._encode_each(template.segments(messages))
+        runs = self._encode_each(parts)
         token_ids = [token_id for run in runs for token_id in run]
         continues = messages[-1]["role"] == "assistant"
         begun = messages[-1]["content"] if continues else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,6 @@ from sus_local.kv.tiers import DiskTier, RamTier
 from sus_local.llm import DEFAULT_KV_RAM_BYTES, DEFAULT_MAX_SEQUENCES, LLM
 
 if TYPE_CHECKING:
-    from sus_local.backend.llama_cpp import LlamaCpp
     from sus_local.backend.options import LoadOptions
 
 DEFAULT_KV_DISK_BYTES = 4 << 30
@@ -33,6 +32,7 @@ def load(
     kv_disk_bytes: int = DEFAULT_KV_DISK_BYTES,
     kv_dir: Path | str | None = None,
     rpc: Sequence[str] = (),
+    on_progress: Callable[[float], None] = lambda share: None,
     **options: Any,
 ) -> LLM:
     """Load a model.
@@ -48,6 +48,8 @@ def load(
         kv_disk_bytes: Its budget on disk; 0 keeps nothing there.
         kv_dir: Where on disk; None takes the user's cache folder.
         rpc: ``"host:port"`` of llama.cpp RPC servers whose devices help to hold the model.
+        on_progress: Told how far the loading is, from 0 to 1; what it raises, as Ctrl-C does, ends
+            the loading.
         options: llama.cpp's other knobs, see :class:`sus_local.backend.options.LoadOptions`.
 
     Raises:
@@ -68,27 +70,31 @@ def load(
     knobs = LoadOptions(
         n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
     )
-    backend = _open(path, knobs, n_gpu_layers, kv_ram_bytes, rpc)
+    planned = _prepare(path, knobs, n_gpu_layers, kv_ram_bytes, rpc)
+    from sus_local.backend.llama_cpp import LlamaCpp
+
+    backend = LlamaCpp(path, planned, on_progress=on_progress)
     store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, kv_dir)
     return LLM(backend, store=store, max_sequences=max_sequences, path=path)
 
 
-def _open(
+def _prepare(
     path: Path,
     knobs: LoadOptions,
     n_gpu_layers: int | Literal["auto"],
     kv_ram_bytes: int,
     rpc: Sequence[str],
-) -> LlamaCpp:
+) -> LoadOptions:
+    """Check the file and decide the knobs."""
     from sus_local.backend.ggml_devices import add_rpc_servers
-    from sus_local.backend.llama_cpp import LlamaCpp, check_file
+    from sus_local.backend.llama_cpp import check_file
     from sus_local.backend.native_limits import check_header
 
     check_file(path)
     check_header(path)
     if rpc:
         add_rpc_servers(rpc)
-    return LlamaCpp(path, _planned(path, knobs, n_gpu_layers, kv_ram_bytes))
+    return _planned(path, knobs, n_gpu_layers, kv_ram_bytes)
 
 
 def _planned(

@@ -7,6 +7,7 @@ as the converter or the download wrote it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sus_local import paths
-from sus_local.errors import ModelNotFoundError, from_os_error
+from sus_local.errors import ModelNotFoundError, StorageError, from_os_error
+from sus_local.textfile import write_whole
 
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
 _QUANT = re.compile(r"[-.](?P<type>(?:I?Q\d\w*|TQ\d_0|B?F16|F32))$", re.IGNORECASE)
@@ -102,15 +104,8 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         StorageError: It cannot be written.
     """
-    target = manifest_path(path)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
-        text = json.dumps(manifest, ensure_ascii=False, indent=1)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise from_os_error(error, doing="writing", path=target) from error
+    text = json.dumps(manifest, ensure_ascii=False, indent=1)
+    write_whole(manifest_path(path), text + "\n")
 
 
 def list_models(folder: Path | None = None) -> list[StoredModel]:
@@ -270,14 +265,9 @@ def remove(model: StoredModel) -> None:
 
 def remember_used(path: Path) -> None:
     """Note that the model file ``path`` was used last; where that cannot be written, let it be."""
-    record = paths.data_dir() / "last_model.json"
-    partial = record.with_name(f"{record.name}.{os.getpid()}")
-    try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"path": str(path.resolve()), "at": time.time()}), "utf-8")
-        os.replace(partial, record)
-    except OSError:
-        return
+    text = json.dumps({"path": str(path.resolve()), "at": time.time()})
+    with contextlib.suppress(StorageError):
+        write_whole(paths.data_dir() / "last_model.json", text)
 
 
 def last_used() -> StoredModel | None:

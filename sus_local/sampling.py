@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import Any
 
 from sus_local.errors import SamplingError
@@ -100,7 +101,9 @@ class SamplingParams:
             wrapped = _wrapped(name, value, kind)
             object.__setattr__(self, name, wrapped)
         for name, low, high in _RANGES:
-            _check_range(name, getattr(self, name), low, high)
+            number = _plain(getattr(self, name))
+            _check_range(name, number, low, high)
+            object.__setattr__(self, name, number)
         if self.grammar is not None and self.json_schema is not None:
             raise SamplingError("grammar and json_schema exclude each other", hint="give one")
         if any(not text for text in self.stop):
@@ -175,6 +178,13 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 _WHOLE = {f.name for f in fields(SamplingParams) if str(f.type).startswith("int")}
 
 _LISTS: Mapping[str, type] = {"stop": str, "stop_token_ids": int, "dry_sequence_breakers": str}
+
+
+def _plain(value: Any) -> Any:
+    """A number, of numpy for instance, as Python's own."""
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def _is_number(value: object) -> bool:

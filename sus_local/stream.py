@@ -236,6 +236,14 @@ class Channel:
         while not self._done.wait(_INTERRUPTIBLE_S):
             pass
 
+    @property
+    def prompt_progress(self) -> tuple[int, int]:
+        """Tokens of the prompt that are there, and all of them; of the last request so far."""
+        if not self._tickets:
+            return 0, 0
+        ticket = self._tickets[-1]
+        return ticket.num_prompt_computed, len(ticket.request.token_ids)
+
     def attach(self, ticket: Ticket) -> None:
         """For the model: a request to cancel with the rest."""
         self._tickets.append(ticket)
@@ -292,6 +300,14 @@ class Stream(Iterator[Piece]):
             if self._error is not None:
                 raise self._error
             return [self._results[index] for index in sorted(self._results)]
+
+    @property
+    def prompt_progress(self) -> tuple[int, int]:
+        """How much of the prompt is read: its tokens with KV, cached or computed, and all of them.
+
+        To be asked while the first piece is waited for, from any thread.
+        """
+        return self._channel.prompt_progress
 
     def close(self) -> None:
         """End the answer now, and keep what came: ``result.finish_reason`` is ``"cancelled"``."""

@@ -358,6 +358,39 @@ def test_the_system_text_never_leaves() -> None:
         assert llm.detokenize(kept[len(head) :]).startswith("### Human: ")
 
 
+@pytest.mark.parametrize("system", ["Answer in one word.", None])
+@pytest.mark.parametrize("before", ["Be brief.", None])
+def test_another_system_text_stands_before_all_that_was_said(
+    system: str | None, before: str | None
+) -> None:
+    with model() as llm:
+        chat = llm.conversation(system=before)
+        chat.ask("one")
+        chat.ask("two")
+        _ = chat.regenerate(sampling=SHORT).result
+        chat.change_system(system)
+        result = chat.ask("three")
+        prompt = llm.encode([*chat.messages[:-2], {"role": "user", "content": "three"}])
+        assert chat.messages[0]["content"] == (system or "one")
+        assert result.usage.prompt_tokens == len(prompt)
+        assert users(chat) == ["one", "two", "three"]
+        same = 0 if system != before else len(prompt)
+        assert result.usage.cached_tokens <= same
+
+
+def test_another_system_text_holds_where_turns_have_left() -> None:
+    with model(n_ctx=512) as llm:
+        chat = llm.conversation(system="Be brief.")
+        fill(chat)
+        chat.change_system("Answer in one word, please.")
+        for number in range(12):
+            chat.ask(f"{number:02d} " + "x" * 60)
+            assert chat.context.num_tokens <= 512
+        turns = chat.turns
+        kept = llm.detokenize(chat._history(turns, turns[-1].num_dropped_turns))
+        assert kept.startswith("Answer in one word, please.\n\n### Human: ")
+
+
 def test_the_context_is_never_exceeded_and_its_state_is_told() -> None:
     with model(n_ctx=512) as llm:
         chat = llm.conversation()

@@ -255,3 +255,19 @@ def test_what_utf_8_cannot_carry_is_kept_as_a_question_mark(tmp_path: Path) -> N
 def test_a_number_that_sqlite_cannot_hold_is_no_conversation(tmp_path: Path) -> None:
     with History(tmp_path / "history.sqlite3") as history, pytest.raises(HistoryError):
         history.conversation(2**63)
+
+
+def test_another_system_message_makes_the_tokens_of_first_turns_void(history: History) -> None:
+    conversation, beside = history.create(system="Be brief."), history.create(system="Be kind.")
+    first = history.add_turn(conversation, parent=None, user="one", prompt_token_ids=(1, 2))
+    history.add_turn(conversation, parent=first, user="two", prompt_token_ids=(3, 4))
+    history.add_turn(beside, parent=None, user="three", prompt_token_ids=(5, 6))
+    history.change_system(conversation, "Be long.")
+    assert history.conversation(conversation).system == "Be long."
+    assert [turn.prompt_token_ids for turn in history.turns(conversation)] == [(), (3, 4)]
+    history.change_system(conversation, None)
+    assert history.conversation(conversation).system is None
+    assert history.conversation(beside).system == "Be kind."
+    assert history.turns(beside)[0].prompt_token_ids == (5, 6)
+    with pytest.raises(HistoryError, match="there is no conversation 9"):
+        history.change_system(9, "Be long.")

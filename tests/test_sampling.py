@@ -38,3 +38,15 @@ def test_one_text_or_token_stands_for_a_list() -> None:
     params = SamplingParams(stop="a", stop_token_ids=[7], dry_sequence_breakers=["b", "c"])
     assert (params.stop, params.stop_token_ids) == (("a",), (7,))
     assert params.dry_sequence_breakers == ("b", "c")
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    import numpy as np
+
+    params = SamplingParams(temperature=np.float32(0.5), top_k=np.int64(7), max_tokens=np.uint8(3))  # type: ignore[arg-type]
+    assert params == SamplingParams(temperature=0.5, top_k=7, max_tokens=3)
+    assert [type(value) for value in (params.temperature, params.top_k)] == [float, int]
+    with pytest.raises(SamplingError, match=r"top_k is 2\.5, it has to be a whole number"):
+        SamplingParams(top_k=np.float64(2.5))  # type: ignore[arg-type]
+    with pytest.raises(SamplingError, match="temperature is -1"):
+        SamplingParams(temperature=np.float32(-1))  # type: ignore[arg-type]

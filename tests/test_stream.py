@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sus_local import LLM, SamplingParams, Stream
+from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.sequence import Finish
 from sus_local.errors import BackendError, SusLocalError
 from sus_local.results import Piece, Timings, Usage
 from sus_local.stream import Answer, Channel, Scores
 from sus_local.template import StopText
+from tests.test_llm import Gate
 
 HI = [{"role": "user", "content": "hi"}]
 LONG = "字" * 400
@@ -284,3 +286,37 @@ def test_an_interrupt_of_the_waiting_ends_the_scoring() -> None:
     with pytest.raises(KeyboardInterrupt):
         scores.wait(ticket)  # type: ignore[arg-type]
     assert ticket.cancelled
+
+
+def test_how_much_of_the_prompt_is_read_is_told_while_it_is_read() -> None:
+    held, seen = threading.Event(), []
+    fake = Fake(script=lambda prompt: b"Yes.", n_ctx=4096, n_batch=64)
+    decode = fake.decode
+
+    def watched(slices: list[Slice]) -> None:
+        assert held.wait(WAIT_S)
+        seen.append(stream.prompt_progress)
+        decode(slices)
+
+    fake.decode = watched  # type: ignore[method-assign,assignment]
+    with LLM(fake) as llm:
+        question = [{"role": "user", "content": "x" * 150}]
+        total = len(llm.encode(question))
+        stream = llm.stream(question, sampling=SamplingParams(max_tokens=2))
+        assert stream.prompt_progress == (0, total)
+        held.set()
+        assert stream.result.text == "Ye"
+        assert seen == [(0, total), (64, total), (128, total), (total, total)]
+
+
+def test_what_the_cache_holds_of_a_prompt_counts_as_read() -> None:
+    with saying("Yes.") as llm:
+        question = [{"role": "user", "content": "x" * 150}]
+        total = llm.generate(question).usage.prompt_tokens
+        begun, gate = [], Gate(llm)
+        stream = llm.stream(question)
+        assert gate.begun.wait(WAIT_S)
+        begun.append(stream.prompt_progress)
+        gate.open()
+        assert stream.result.text == "Yes."
+        assert begun == [(total - 1, total)]

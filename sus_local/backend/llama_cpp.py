@@ -10,7 +10,7 @@ import ctypes
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sus_local.backend.embedding import EmbeddingContext
 from sus_local.backend.fingerprint import file_fingerprint
 from sus_local.backend.ggml_devices import has_amx
 from sus_local.backend.llama_log import log
+from sus_local.backend.load_progress import LoadProgress
 from sus_local.backend.options import (
     DEFAULT_N_CTX,
     KV_TYPES,
@@ -39,6 +40,7 @@ from sus_local.errors import (
     InvalidModelError,
     ModelLoadError,
     ModelNotFoundError,
+    RequestError,
 )
 from sus_local.header import split_parts
 from sus_local.results import TokenLogprob
@@ -51,6 +53,7 @@ class LlamaCpp:
     Args:
         path: The file, or any part of a split one.
         options: See :class:`LoadOptions`.
+        on_progress: Told how far the loading is, from 0 to 1; what it raises ends the loading.
 
     Raises:
         ModelNotFoundError: No such file.
@@ -58,7 +61,13 @@ class LlamaCpp:
         ModelLoadError: llama.cpp refused it.
     """
 
-    def __init__(self, path: Path, options: LoadOptions | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        options: LoadOptions | None = None,
+        *,
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> None:
         options = options or LoadOptions()
         check_file(path)
         self._model: Any = None
@@ -67,7 +76,7 @@ class LlamaCpp:
         self._embedding_lock = threading.Lock()
         self._closed = False
         with log.collecting() as lines:
-            self._model = _load_model(path, options, lines)
+            self._model = _load_model(path, options, lines, LoadProgress(on_progress))
             self._vocab = c.llama_model_get_vocab(self._model)
             self._abort_flag = AbortFlag()
             self._context = _open_context(self._model, options, self._abort_flag, lines)
@@ -249,7 +258,7 @@ def check_file(path: Path) -> None:
             )
 
 
-def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
+def _load_model(path: Path, options: LoadOptions, lines: deque[str], progress: LoadProgress) -> Any:
     params = c.llama_model_default_params()
     params.n_gpu_layers = options.n_gpu_layers
     mapped = c.LLAMA_LOAD_MODE_MMAP if options.use_mmap else c.LLAMA_LOAD_MODE_NONE
@@ -258,10 +267,13 @@ def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
     # Which compiler built it nobody can tell: weights are not laid out for a unit that may crash.
     params.use_extra_bufts = not has_amx()
     if options.tensor_split:
-        shares = (ctypes.c_float * c.llama_max_devices())(*options.tensor_split)
-        params.tensor_split = shares
+        params.tensor_split = _shares(options.tensor_split)
+    if options.use_mmap:
+        progress.read_ahead(split_parts(path), share=0.5 if options.n_gpu_layers else 1.0)
+    progress.install(params)
     model = c.llama_model_load_from_file(str(path).encode(errors="surrogateescape"), params)
     if not model:
+        progress.check()
         raise ModelLoadError(
             f"llama.cpp could not load {path}: {log.last()}",
             hint="sus-local models verify tells whether the file is whole",
@@ -277,6 +289,16 @@ def _load_model(path: Path, options: LoadOptions, lines: deque[str]) -> Any:
             architecture=architecture,
         )
     return model
+
+
+def _shares(tensor_split: tuple[float, ...]) -> Any:
+    most = int(c.llama_max_devices())
+    if len(tensor_split) > most:
+        raise RequestError(
+            f"tensor_split has {len(tensor_split)} shares, llama.cpp takes {most}",
+            hint="give one a GPU",
+        )
+    return (ctypes.c_float * most)(*tensor_split)
 
 
 def _open_context(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -32,7 +34,18 @@ def complete_model(
     """Names of the local store, the demo model, and files."""
     from sus_local.cli.model_name import model_names
 
-    found = [
-        CompletionItem(name) for name in model_names() if name.lower().startswith(begun.lower())
-    ]
+    return _complete(model_names(), begun)
+
+
+def complete_model_or_preset(
+    _ctx: click.Context, _param: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Presets, and what :func:`complete_model` gives."""
+    from sus_local.cli.model_name import names_to_talk_to
+
+    return _complete(names_to_talk_to(), begun)
+
+
+def _complete(names: Iterable[str], begun: str) -> list[CompletionItem]:
+    found = [CompletionItem(name) for name in names if name.lower().startswith(begun.lower())]
     return [*found, CompletionItem(begun, type="file")] if "/" in begun or not found else found

@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "convert": ("sus_local.cli.convert:convert", "Convert a checkpoint to GGUF."),
         "pull": ("sus_local.cli.pull:pull", "Download a ready GGUF from the hub."),
         "models": ("sus_local.cli.models:models", "List, show, verify and remove local models."),
+        "presets": ("sus_local.cli.presets:presets", "Keep a model with parameters under a name."),
     },
     "This machine": {
         "doctor": ("sus_local.cli.doctor:doctor", "Tell what this machine can run."),
@@ -104,6 +105,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the program and end the process with its exit status."""
     from sus_local.cli.output import open_closed_streams, use_utf8
 
+    # Where numpy comes with OpenBLAS, of which nothing here has a use, loading it would start a
+    # thread for every core, and each spins for a while.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     open_closed_streams()
     use_utf8()
     status = run(sys.argv[1:] if args is None else args)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sus_local import models, paths
-from sus_local.errors import ModelNotFoundError
+from sus_local import models, paths, presets
+from sus_local.errors import ModelNotFoundError, PresetError
+from sus_local.presets import Preset
 
 DEMO = "demo"
 
@@ -37,6 +38,26 @@ def named_model(name: str) -> tuple[str, Path]:
     return str(path.resolve()), path
 
 
+def preset_or_model(name: str) -> Preset:
+    """What a user means by ``name``: a preset, or else a model, as a preset that sets nothing.
+
+    Raises:
+        PresetError: The preset's file is wrong.
+    """
+    return presets.find(name) if presets.exists(name) else Preset(name)
+
+
+def free_for_preset(name: str) -> None:
+    """See that a preset of this name would hide no model.
+
+    Raises:
+        PresetError: It would.
+    """
+    taken = [DEMO, *(each for model in models.list_models() for each in (model.name, model.family))]
+    if name.lower() in (each.lower() for each in taken):
+        raise PresetError(f"{name} is the name of a model", hint="take another one", name=name)
+
+
 def remember(name: str, path: Path) -> None:
     """Note that a model was used last; the demo is there for who asks for it."""
     if name != DEMO:
@@ -46,6 +67,11 @@ def remember(name: str, path: Path) -> None:
 def model_names() -> list[str]:
     """What :func:`model_file` takes, beside paths."""
     return [*(model.name for model in models.list_models()), DEMO]
+
+
+def names_to_talk_to() -> list[str]:
+    """What :func:`preset_or_model` takes, beside paths."""
+    return [*model_names(), *presets.names()]
 
 
 def stored_model(name: str) -> models.StoredModel:
@@ -79,3 +105,12 @@ def last_or_only() -> str:
         hint="try `sus-local demo --chat`, or get the real one: "
         "sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M",
     )
+
+
+def shown_name(model: str) -> str:
+    """A model's name for people: without its folder.
+
+    >>> shown_name("/models/a-Q8_0.gguf"), shown_name("demo")
+    ('a-Q8_0', 'demo')
+    """
+    return Path(model).stem if model.endswith(".gguf") else model

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from sus_local.errors import GrammarError, from_os_error
-
-if TYPE_CHECKING:
-    from sus_local.sampling import SamplingParams
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,17 +86,6 @@ def sampling_values(options: Mapping[str, Any]) -> dict[str, Any]:
     if "grammar" in given:
         given["grammar"] = _read(given["grammar"])
     return given
-
-
-def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
-    """The sampling parameters of a command line.
-
-    Raises:
-        SamplingError: One is out of range.
-    """
-    from sus_local.sampling import SamplingParams
-
-    return SamplingParams(**sampling_values(options))
 
 
 def loading_values(options: Mapping[str, Any]) -> dict[str, Any]:

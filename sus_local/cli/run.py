@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sus_local.cli.completion import complete_model
+from sus_local.cli.completion import complete_model_or_preset
 from sus_local.cli.options import (
     loading_options,
     loading_values,
     sampling_options,
-    sampling_params,
+    sampling_values,
 )
+from sus_local.cli.waiting import Waiting, reading, working
+from sus_local.cli.waiting import loading as loading_words
 
 if TYPE_CHECKING:
-    from sus_local.results import Result
+    from sus_local.stream import Stream
+    from sus_local.template import Message
 
 INTERRUPTED = 130
 
@@ -33,7 +36,7 @@ Examples:
   sus-local run SUS-Chat-34B --schema person.json "Invent a person." > person.out.json
 """
 )
-@click.argument("model", shell_complete=complete_model)
+@click.argument("model", shell_complete=complete_model_or_preset)
 @click.argument("prompt", required=False)
 @click.option("--system", help="System message.")
 @click.option(
@@ -61,25 +64,35 @@ def run(
     """Answer one PROMPT with MODEL, and with what comes on standard input.
 
     The answer goes to standard output and nothing else does. MODEL is a path, a name of `sus-local
-    models list`, or `demo`.
+    models list`, `demo`, or a preset.
     """
-    sampling, loading = sampling_params(options), loading_values(options)
-    question = _question(prompt)
     import sus_local
-    from sus_local.cli.model_name import DEMO, model_file
-    from sus_local.models import remember_used
+    from sus_local.cli.model_name import model_file, preset_or_model, remember, shown_name
 
-    path = model_file(model)
-    with sus_local.load(path, **loading) as llm:
-        if model != DEMO:
-            remember_used(path)
-        source: Any = question
-        if template == "chat":
-            source = [{"role": "user", "content": question}]
-            if system is not None:
-                source.insert(0, {"role": "system", "content": system})
-        answer = llm.stream(source, sampling=sampling)
-        return _deliver(answer, llm.name, as_json=as_json, stream=stream, stats=stats)
+    preset = preset_or_model(model)
+    sampling = sus_local.SamplingParams(**{**preset.sampling, **sampling_values(options)})
+    loading = {**preset.loading, **loading_values(options)}
+    question = _question(prompt)
+    system = preset.system if system is None else system
+    path = model_file(preset.model)
+    with Waiting() as waiting:
+
+        def on_progress(share: float) -> None:
+            waiting.words = lambda: loading_words(shown_name(preset.model), share)
+
+        with sus_local.load(path, on_progress=on_progress, **loading) as llm:
+            remember(preset.model, path)
+            source = question if template == "raw" else _messages(system, question)
+            answer = llm.stream(source, sampling=sampling)
+            waiting.words = lambda: reading(*answer.prompt_progress) or working()
+            return _deliver(answer, llm.name, waiting, as_json=as_json, stream=stream, stats=stats)
+
+
+def _messages(system: str | None, question: str) -> list[Message]:
+    first: list[Message] = []
+    if system is not None:
+        first.append({"role": "system", "content": system})
+    return [*first, {"role": "user", "content": question}]
 
 
 def _question(prompt: str | None) -> str:
@@ -101,7 +114,9 @@ def _piped() -> str | None:
     return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n")
 
 
-def _deliver(answer: Any, model: str, *, as_json: bool, stream: bool, stats: bool) -> int:
+def _deliver(
+    answer: Stream, model: str, waiting: Waiting, *, as_json: bool, stream: bool, stats: bool
+) -> int:
     """Write the answer as it comes; gives the exit status."""
     from sus_local.cli.answer import figures, result_json
     from sus_local.cli.output import emit_json, note
@@ -109,11 +124,12 @@ def _deliver(answer: Any, model: str, *, as_json: bool, stream: bool, stats: boo
     interrupted = False
     with _closing(answer):
         try:
-            _write_pieces(answer, as_json=as_json, stream=stream)
+            _write_pieces(answer, waiting, as_json=as_json, stream=stream)
         except KeyboardInterrupt:
             interrupted = True
             answer.close()
-        result: Result = answer.result
+        result = answer.result
+    waiting.end()
     if as_json:
         emit_json(result_json(result, model=model))
     elif result.text and not result.text.endswith("\n"):
@@ -124,7 +140,7 @@ def _deliver(answer: Any, model: str, *, as_json: bool, stream: bool, stats: boo
 
 
 @contextmanager
-def _closing(answer: Any) -> Iterator[None]:
+def _closing(answer: Stream) -> Iterator[None]:
     """Stop generating when the output cannot be written any more."""
     try:
         yield
@@ -133,15 +149,16 @@ def _closing(answer: Any) -> Iterator[None]:
         raise
 
 
-def _write_pieces(answer: Any, *, as_json: bool, stream: bool) -> None:
+def _write_pieces(answer: Stream, waiting: Waiting, *, as_json: bool, stream: bool) -> None:
     from sus_local.cli.chat.paint import printable
     from sus_local.cli.output import emit_json
 
     shown = printable if sys.stdout.isatty() else str
     for piece in answer:
-        if not piece.text:
+        if not piece.text or (as_json and not stream):
             continue
+        waiting.end()
         if not as_json:
             print(shown(piece.text), end="", flush=True)
-        elif stream:
+        else:
             emit_json({"text": piece.text})

@@ -31,6 +31,9 @@ _COMMANDS: Mapping[str, str] = {
     "type": "类型",
     "size": "大小",
     "parameters": "参数量",
+    "system message": "系统消息",
+    "settings": "设置",
+    "No preset is saved yet.": "还没有保存的预设。",
     "checksums": "校验和",
     "from": "来源",
     "provenance": "来历",
@@ -102,6 +105,20 @@ _COMMAND_HELP: Mapping[str, str] = {
     "Convert a checkpoint to GGUF.": "把检查点转换为 GGUF。",
     "Download a ready GGUF from the hub.": "从 hub 下载现成的 GGUF。",
     "List, show, verify and remove local models.": "列出、显示、校验和删除本地模型。",
+    "Keep a model with parameters under a name.": "把模型和参数存为一个名称。",
+    "Keep a model with a system message and parameters under a name.": (
+        "把模型、系统消息和参数存为一个名称。"
+    ),
+    "Such a name stands wherever `chat` and `run` take a model; their options come before what it "
+    "sets. In a chat, /preset save NAME keeps what is in use.": (
+        "chat 和 run 的 MODEL 处都可用这样的名称；命令的选项优先于预设。"
+        "在对话中，/preset save 名称 保存当前设置。"
+    ),
+    "List the presets.": "列出预设。",
+    "Show what the preset NAME sets.": "显示预设 NAME 的内容。",
+    "Keep MODEL and the options as NAME.": "把 MODEL 和选项存为 NAME。",
+    "A preset of this name is written over.": "同名的预设会被覆盖。",
+    "Delete the preset NAME, after asking.": "询问后删除预设 NAME。",
     "Tell what this machine can run.": "说明本机能运行什么。",
     "Tell where a model's memory would go.": "说明模型的内存会用在哪里。",
     "Print what a shell needs to complete.": "输出 shell 补全所需的脚本。",
@@ -122,8 +139,8 @@ _COMMAND_HELP: Mapping[str, str] = {
     "downloaded.": "第一次会把它的检查点转换为 GGUF，约需一秒。不下载任何内容。",
     "Then go on by hand.": "然后由你继续对话。",
     "One JSON object: the conversation.": "一个 JSON 对象：整个对话。",
-    "Hold a conversation with MODEL, or with the model used last.": (
-        "与 MODEL 对话，默认是上次使用的模型。"
+    "Hold a conversation with MODEL, or with the model used last; MODEL may be a preset.": (
+        "与 MODEL 对话，默认是上次使用的模型；MODEL 也可以是预设。"
     ),
     "Answers stream as Markdown. /help lists the commands of the chat. Everything is saved as it "
     "is written: nothing is lost by leaving, and `--continue` goes on where it was.": (
@@ -163,8 +180,8 @@ _COMMAND_HELP: Mapping[str, str] = {
         "用 MODEL 回答一个 PROMPT 和标准输入的内容。"
     ),
     "The answer goes to standard output and nothing else does. MODEL is a path, a name of "
-    "`sus-local models list`, or `demo`.": (
-        "标准输出只有回答。MODEL 是路径、sus-local models list 中的名称，或 demo。"
+    "`sus-local models list`, `demo`, or a preset.": (
+        "标准输出只有回答。MODEL 是路径、sus-local models list 中的名称、demo 或预设。"
     ),
     "System message.": "系统消息。",
     "The model's prompt format, or the prompt as it is.": "使用模型的提示格式，或原样使用提示。",

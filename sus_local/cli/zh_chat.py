@@ -109,7 +109,19 @@ CHAT: Mapping[str, str] = {
         "{name}（{count} 个 token）将随下一个问题发送"
     ),
     "The system message is set.": "系统消息已设置。",
-    "A new conversation, with this system message.": "新的对话，使用这条系统消息。",
+    "The model reads the conversation again with the next question.": (
+        "下一个问题时，模型会重新读取整个对话。"
+    ),
+    "reading the prompt … {percent:.0f}% · Ctrl-C stops it": (
+        "正在读取提示 … {percent:.0f}% · Ctrl-C 停止"
+    ),
+    "which preset?": "哪个预设？",
+    "/preset NAME uses one, /preset save NAME keeps what is in use": (
+        "/preset 名称 使用预设，/preset save 名称 保存当前设置"
+    ),
+    "it begins with: {command}": "这样使用：{command}",
+    "There is a preset {name}. Write over it?": "预设 {name} 已存在。要覆盖吗？",
+    "Delete the preset {name}?": "删除预设 {name} 吗？",
     "there is no parameter {name}": "没有参数 {name}",
     "/set shows all": "/set 显示全部",
     "{name} is {value}, it has to be a number": "{name} 是 {value}，应为数字",
@@ -141,6 +153,7 @@ CHAT_HELP: Mapping[str, str] = {
     "show, set or remove the system message": "显示、设置或删除系统消息",
     "show or set parameters": "显示或设置参数",
     "list the models, or go on with another": "列出模型，或换用另一个继续对话",
+    "use, keep or list presets": "使用、保存或列出预设",
     "what is known of the model in use": "正在使用的模型的信息",
     "send text files (*.py) with the next question": "随下一个问题发送文本文件（*.py）",
     "copy the last answer": "复制上一个回答",

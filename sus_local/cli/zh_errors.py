@@ -15,6 +15,17 @@ ERRORS: Mapping[str, str] = {
         "文本有 {count} 个 token，嵌入只接受 1 到 {n_ctx} 个"
     ),
     "llama.cpp made no embedding: status {status}": "llama.cpp 没有产生嵌入：状态 {status}",
+    "there is no preset {name}": "没有预设 {name}",
+    "a preset cannot have the name {name}": "预设不能叫 {name}",
+    "the preset {name} cannot be used: {why}": "预设 {name} 无法使用：{why}",
+    "it is no JSON: {error}": "它不是 JSON：{error}",
+    "it is no JSON object": "它不是 JSON 对象",
+    "it has {name}, a preset has {names}": "它有 {name}，预设只有 {names}",
+    "it names no model": "它没有指明模型",
+    "{name} is the name of a model": "{name} 是模型的名称",
+    "tensor_split has {count} shares, llama.cpp takes {most}": (
+        "tensor_split 有 {count} 份，llama.cpp 最多接受 {most} 份"
+    ),
     "the grammar cannot be compiled": "语法无法编译",
     "no cells for {total} tokens": "没有可容纳 {total} 个 token 的位置",
     "the installed llama.cpp was built without RPC": "已安装的 llama.cpp 编译时没有 RPC",
@@ -55,6 +66,9 @@ ERRORS: Mapping[str, str] = {
     "which model? here are {names}": "哪个模型？这里有 {names}",
     "{path} is not JSON: {error}": "{path} 不是 JSON：{error}",
     "{name} holds no conversation: {error}": "{name} 中没有对话：{error}",
+    "the prompt has at least {count} tokens, the context holds {n_ctx} with the answer": (
+        "提示至少有 {count} 个 token，上下文连同回答只能容纳 {n_ctx} 个"
+    ),
     "the prompt has {count} tokens, the context holds {n_ctx} with the answer": (
         "提示有 {count} 个 token，上下文连同回答只能容纳 {n_ctx} 个"
     ),

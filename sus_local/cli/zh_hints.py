@@ -37,6 +37,12 @@ HINTS: Mapping[str, str] = {
     ),
     "the checkpoint is damaged: download it again": "检查点已损坏：请重新下载",
     "choose another type, BF16 or F32 for instance": "请选择其他类型，例如 BF16 或 F32",
+    "give one a GPU": "每个 GPU 给一份",
+    "there are {names}": "有 {names}",
+    "in a chat: /preset save NAME": "在对话中：/preset save 名称",
+    "take letters and digits, with . - _ in between": "请用字母和数字，中间可有 . - _",
+    "take another one": "请换一个名称",
+    "edit {path}": "编辑 {path}",
     "fetch the file again": "请重新下载该文件",
     "use the model's unquantized checkpoint": "请使用未量化的检查点",
     "give a folder with config.json and *.safetensors, or org/name on the hub": (

@@ -31,6 +31,12 @@ class Ticket:
         self.sequence: Sequence | None = None
         self.cancelled = False
 
+    @property
+    def num_prompt_computed(self) -> int:
+        """Tokens of the prompt whose KV is there, from the cache or computed; from any thread."""
+        sequence = self.sequence
+        return min(sequence.num_computed, sequence.num_prompt_tokens) if sequence else 0
+
     def cancel(self) -> None:
         """End the answer now; what was computed stays in the cache."""
         self.cancelled = True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from sus_local.backend.llama_cpp import LlamaCpp
 from sus_local.backend.options import LoadOptions
 from sus_local.backend.sampler_chain import MostLikely
 from sus_local.errors import (
+    ContextOverflowError,
     EngineClosedError,
     GrammarError,
     InvalidModelError,
@@ -49,6 +52,46 @@ def backend(demo_gguf: Path) -> Iterator[LlamaCpp]:
 def llm(demo_gguf: Path) -> Iterator[LLM]:
     with load(demo_gguf, n_ctx=1024, n_threads=1, kv_disk_bytes=0) as llm:
         yield llm
+
+
+def test_loading_tells_how_far_it_is(demo_gguf: Path) -> None:
+    told: list[float] = []
+    LlamaCpp(demo_gguf, OPTIONS, on_progress=told.append).close()
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert told[0] > 0
+
+
+@pytest.mark.parametrize("use_mmap", [True, False])
+def test_what_the_listener_raises_ends_the_loading(demo_gguf: Path, use_mmap: bool) -> None:
+    def interrupt(share: float) -> None:
+        if share == 1.0:
+            raise KeyboardInterrupt
+
+    options = replace(OPTIONS, use_mmap=use_mmap)
+    with pytest.raises(KeyboardInterrupt):
+        LlamaCpp(demo_gguf, options, on_progress=interrupt)
+    LlamaCpp(demo_gguf, options).close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to one process")
+def test_ctrl_c_ends_a_load(demo_gguf: Path) -> None:
+    program = f"""
+import signal, time
+import sus_local
+def on_progress(share):
+    print("loading", flush=True)
+    time.sleep(60)
+try:
+    sus_local.load({str(demo_gguf)!r}, n_ctx=256, kv_disk_bytes=0, on_progress=on_progress)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[0] == "interrupted\n"
 
 
 @pytest.mark.parametrize("amx", [True, False])
@@ -135,7 +178,7 @@ def test_a_bias_on_a_token_that_does_not_exist_is_refused(llm: LLM) -> None:
 @pytest.mark.parametrize(
     "penalty",
     [
-        {"repetition_penalty": 5.0},
+        {"repetition_penalty": 50.0},
         {"frequency_penalty": 20.0},
         {"presence_penalty": 50.0},
         {"dry_multiplier": 50.0, "dry_sequence_breakers": ()},
@@ -536,3 +579,32 @@ def test_llama_cpp_prints_nothing(demo_gguf: Path) -> None:
     code = f"import sus_local; sus_local.load({str(demo_gguf)!r}, n_threads=1, n_ctx=256).close()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_more_shares_than_llama_cpp_has_devices_are_refused(demo_gguf: Path) -> None:
+    with pytest.raises(RequestError, match=r"tensor_split has 99 shares, llama\.cpp takes "):
+        load(demo_gguf, n_ctx=256, kv_disk_bytes=0, tensor_split=(1.0,) * 99)
+
+
+def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenized(
+    llm: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = "All work and no play makes Jack a dull boy.\n" * 60_000
+
+    def never(text: str) -> list[int]:
+        raise AssertionError(f"{len(text)} characters were tokenized")
+
+    monkeypatch.setattr(llm._backend, "tokenize", never)
+    for prompt in (book, [{"role": "user", "content": book}]):
+        with pytest.raises(ContextOverflowError, match="the prompt has at least") as caught:
+            llm.generate(prompt)
+        assert 1024 < caught.value.num_tokens < len(book) / 4
+    with pytest.raises(ContextOverflowError, match="the prompt has at least"):
+        llm.conversation().ask(book)
+
+
+def test_a_long_text_of_few_tokens_is_not_refused_before_it_is_tokenized(llm: LLM) -> None:
+    longest = max((llm._backend.token_bytes(i) for i in range(2560)), key=len)
+    text = longest.decode() * 900
+    llm.check_length(text)
+    assert len(llm.tokenize(text)) >= len(text.encode()) / len(longest)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,15 @@ def answer(prompt: list[int]) -> bytes:
     return (found or f"You said: {question}").encode()
 
 
-def load(model: str | Path, *, n_ctx: int | None = None, **_: Any) -> LLM:
+def load(
+    model: str | Path,
+    *,
+    n_ctx: int | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
+    **_: Any,
+) -> LLM:
     """As ``sus_local.load``, whatever the model."""
+    on_progress(0.4)
     n_ctx = n_ctx or int(os.environ.get("SCRIPT_N_CTX", "4096"))
     first, *later = os.environ.get("SCRIPT_LOAD_SECONDS", "0").split(",")
     time.sleep(float(first))

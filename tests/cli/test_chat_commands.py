@@ -66,7 +66,7 @@ def test_commands_on_the_conversation(model: str, tmp_path: Path) -> None:
         terminal.send("/set")
         terminal.wait_for("mirostat_tau")
         terminal.send("/system Be brief.")
-        terminal.wait_for("A new conversation")
+        terminal.wait_for("The model reads the conversation again")
         terminal.send("/system")
         terminal.wait_for("system: Be brief.")
         ask(terminal, "third", "You said: third")
@@ -75,10 +75,10 @@ def test_commands_on_the_conversation(model: str, tmp_path: Path) -> None:
         terminal.send("/new")
         terminal.wait_for("A new conversation.")
     with saved() as history:
-        second, first = history.conversations()
-        assert (first.title, first.num_turns) == ("Of numbers", 4)
-        assert first.active == 2
-        assert (second.system, second.num_turns) == ("Be brief.", 1)
+        (row,) = history.conversations()
+        assert (row.title, row.num_turns, row.system) == ("Of numbers", 5, "Be brief.")
+        last = history.turns(row.id)[-1]
+        assert (row.active, last.parent, last.user) == (last.id, 2, "third")
 
 
 def test_edit_brings_the_question_back_into_the_input(model: str) -> None:

@@ -139,6 +139,18 @@ def test_leaving_while_the_model_loads(model: str) -> None:
         terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=10)
 
 
+def test_how_far_the_loading_is_and_then_the_reading(model: str) -> None:
+    with chat(model, SCRIPT_LOAD_SECONDS="1", SCRIPT_DELAY="1") as terminal:
+        terminal.wait_for("loading tiny … 40%")
+        terminal.wait_for(READY)
+        terminal.send("x" * 2000)
+        terminal.wait_for("reading the prompt … 25% · Ctrl-C stops it")
+        terminal.wait_for("reading the prompt … 50%")
+        terminal.type("\x03")
+        terminal.wait_for("stopped by you")
+        terminal.wait_gone("reading")
+
+
 def test_leaving_while_the_model_loads_again(model: str) -> None:
     with chat(model, SCRIPT_LOAD_SECONDS="0,30") as terminal:
         terminal.wait_for(READY)

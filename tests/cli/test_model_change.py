@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sus_local import models
+from sus_local import models, presets
 from sus_local.backend.fake import Fake
 from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.lines import Lines
@@ -16,6 +16,7 @@ from sus_local.cli.chat.session import Session
 from sus_local.errors import ModelLoadError, SusLocalError
 from sus_local.history import History
 from sus_local.llm import LLM
+from sus_local.presets import Preset
 
 ONE, OTHER = Path("one.gguf"), Path("other.gguf")
 _SUM = 261
@@ -42,7 +43,7 @@ class Shelf:
         self.delay_s = 0.0
         self.in_use: LLM | None = None
 
-    def load(self, path: Path, **options: Any) -> LLM:
+    def load(self, path: Path, *, on_progress: object = None, **options: Any) -> LLM:
         assert self.in_use is None or self.in_use._loop.closed, "two models at once"
         self.loaded.append(path)
         self.options = options
@@ -229,3 +230,119 @@ def test_the_options_of_the_start_hold_for_every_model(shelf: Shelf, history: Hi
     assert dialogue.session.conversation.context.n_ctx == 512
     dialogue.session.change_model("other", OTHER)
     assert shelf.options == {"n_ctx": 512}
+
+
+# Another system message, presets
+
+
+def test_another_system_message_stands_before_the_same_conversation(
+    shelf: Shelf, history: History
+) -> None:
+    dialogue = dialogue_with(history)
+    session = dialogue.session
+    dialogue.handle("/system Be brief.")
+    dialogue.handle("first")
+    dialogue.handle("/system Be kind.")
+    dialogue.handle("second")
+    assert [turn.user for turn in session.conversation.turns] == ["first", "second"]
+    assert prompt_of(session) == "Be kind.\n\n" + text_of(session)
+    assert history.conversation(1).system == "Be kind."
+    session.open(1)
+    assert prompt_of(session) == "Be kind.\n\n" + text_of(session)
+
+
+def test_another_system_message_holds_for_turns_of_another_model(
+    shelf: Shelf, history: History
+) -> None:
+    dialogue = dialogue_with(history)
+    session = dialogue.session
+    dialogue.handle("first")
+    session.change_model("other", OTHER)
+    dialogue.handle("/system Be kind.")
+    dialogue.handle("second")
+    session.change_model("one", ONE)
+    dialogue.handle("/system -")
+    dialogue.handle("third")
+    assert prompt_of(session) == text_of(session)
+    session.change_model("other", OTHER)
+    assert prompt_of(session).startswith("### Human: first")
+    assert history.conversation(1).system is None
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"one": ("one", ONE), "other": ("other", OTHER)}
+    monkeypatch.setattr("sus_local.cli.chat.preset.named_model", found.__getitem__)
+
+
+def test_a_preset_keeps_what_is_in_use_and_brings_it_back(
+    shelf: Shelf, history: History, named: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dialogue = dialogue_with(history)
+    session = dialogue.session
+    dialogue.handle("/system Be brief.")
+    dialogue.handle("/set temperature 0.25")
+    dialogue.handle("/preset save brief")
+    assert presets.find("brief") == Preset(
+        "one", "Be brief.", {"max_tokens": 8, "temperature": 0.25}
+    )
+    dialogue.handle("first")
+    session.change_model("other", OTHER, n_ctx=512)
+    dialogue.handle("/system -")
+    dialogue.handle("/set temperature default")
+    dialogue.handle("/preset brief")
+    assert (session.name, session.llm.n_ctx) == ("one", 4096)
+    assert session.sampling == {"max_tokens": 8, "temperature": 0.25}
+    assert [turn.user for turn in session.conversation.turns] == ["first"]
+    assert prompt_of(session) == "Be brief.\n\n" + text_of(session)
+    assert "brief: one" in capsys.readouterr().err
+
+
+def test_a_preset_of_the_same_model_loads_nothing(shelf: Shelf, named: None) -> None:
+    dialogue = dialogue_with(None)
+    presets.save("kind", Preset("one", "Be kind."))
+    dialogue.handle("/preset kind")
+    assert shelf.loaded == [ONE]
+    assert dialogue.session.sampling == {}
+    presets.save("long", Preset("one", n_ctx=512))
+    dialogue.handle("/preset long")
+    assert (shelf.loaded, dialogue.session.llm.n_ctx) == ([ONE, ONE], 512)
+    assert dialogue.session.conversation.system is None
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("/preset nothing", "there is no preset 'nothing'"),
+        ("/preset rm nothing", "there is no preset 'nothing'"),
+        ("/preset save", "which preset?"),
+        ("/preset save demo", "demo is the name of a model"),
+        ("/preset save a/b", "a preset cannot have the name 'a/b'"),
+        ("/preset", "/preset save NAME keeps what is in use"),
+    ],
+)
+def test_a_preset_that_cannot_be_is_told(
+    shelf: Shelf, named: None, capsys: pytest.CaptureFixture[str], line: str, told: str
+) -> None:
+    dialogue = dialogue_with(None)
+    dialogue.handle(line)
+    assert told in capsys.readouterr().err
+    assert presets.names() == []
+
+
+def test_how_far_a_load_is_can_be_seen(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    dialogue = dialogue_with(None)
+    assert dialogue.activity == ""
+    seen: list[str] = []
+    load = shelf.load
+
+    def watched(path: Path, *, on_progress: Callable[[float], None], **options: Any) -> LLM:
+        seen.append(dialogue.activity)
+        on_progress(0.42)
+        seen.append(dialogue.activity)
+        return load(path, **options)
+
+    monkeypatch.setattr("sus_local.load", watched)
+    dialogue.session.change_model("other", OTHER)
+    assert seen == ["loading other …", "loading other … 42%"]
+    assert dialogue.activity == ""

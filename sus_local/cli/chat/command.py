@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sus_local.cli.completion import complete_model
+from sus_local.cli.completion import complete_model_or_preset
 from sus_local.cli.options import (
     loading_options,
     loading_values,
@@ -25,7 +25,7 @@ Examples:
   sus-local chat -f 'src/*.py'            with files for the first question
 """
 )
-@click.argument("model", required=False, shell_complete=complete_model)
+@click.argument("model", required=False, shell_complete=complete_model_or_preset)
 @click.option("-m", "--model", "model_option", help="The model; as MODEL.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the last conversation.")
 @click.option("--conversation", type=int, help="Go on with the conversation of this number.")
@@ -52,7 +52,7 @@ def chat(
     no_history: bool,
     **options: Any,
 ) -> None:
-    """Hold a conversation with MODEL, or with the model used last.
+    """Hold a conversation with MODEL, or with the model used last; MODEL may be a preset.
 
     Answers stream as Markdown. /help lists the commands of the chat. Everything is saved as it is
     written: nothing is lost by leaving, and `--continue` goes on where it was.
@@ -62,15 +62,17 @@ def chat(
     if no_history and (go_on or conversation is not None):
         raise click.UsageError("--no-history leaves nothing to go on with")
     from sus_local.cli.chat.start import Start
+    from sus_local.cli.model_name import preset_or_model
 
+    preset = preset_or_model(model_option or model or "")
     Start(
-        model=model_option or model,
+        model=preset.model or None,
         go_on=go_on,
         conversation=conversation,
-        system=system,
+        system=preset.system if system is None else system,
         plain=plain,
         keep=not no_history,
-        loading=loading_values(options),
-        sampling=sampling_values(options),
+        loading={**preset.loading, **loading_values(options)},
+        sampling={**preset.sampling, **sampling_values(options)},
         first_lines=[f"/file {path}" for path in files],
     ).run()

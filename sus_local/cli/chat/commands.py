@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sus_local.cli.chat import about, files, keep, model, settings, steer
+from sus_local.cli.chat import about, files, keep, model, preset, settings, steer
 from sus_local.cli.text import t
 from sus_local.errors import RequestError
 
@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "/system": Command(steer.system, "[TEXT | -]", "show, set or remove the system message"),
     "/set": Command(settings.set_, "[NAME [VALUE]]", "show or set parameters"),
     "/model": Command(model.model, "[NAME]", "list the models, or go on with another"),
+    "/preset": Command(preset.preset, "[NAME | save NAME | rm NAME]", "use, keep or list presets"),
     "/show": Command(model.show, "", "what is known of the model in use"),
     "/file": Command(files.file, "PATH", "send text files (*.py) with the next question"),
     "/copy": Command(about.copy, "", "copy the last answer"),
@@ -65,6 +66,7 @@ ALIASES = {
     "/exit": "/bye",
     "/glob": "/file",
     "/models": "/model",
+    "/presets": "/preset",
     "/quit": "/bye",
     "/read": "/file",
     "/regen": "/retry",

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
+from sus_local import presets
 from sus_local.cli.chat.commands import COMMANDS
+from sus_local.cli.chat.preset import PRESET_VERBS
 from sus_local.cli.chat.settings import NAMES
 from sus_local.cli.model_name import model_names
 from sus_local.cli.text import t
@@ -34,11 +36,13 @@ class ChatCompleter(Completer):
         elif name in _TAKE_PATHS:
             yield from self._paths.get_completions(Document(argument), complete_event)
         elif name == "/model":
-            yield from _models(argument)
+            yield from _beginning(argument, model_names())
             if argument.startswith((".", "/", "~")):
                 yield from self._paths.get_completions(Document(argument), complete_event)
+        elif name == "/preset":
+            yield from _presets(argument)
         elif name == "/set" and " " not in argument:
-            yield from _parameters(argument)
+            yield from _beginning(argument, NAMES)
         elif name == "/set" and argument.startswith("schema "):
             path = Document(argument.removeprefix("schema "))
             yield from self._paths.get_completions(path, complete_event)
@@ -50,13 +54,15 @@ def _names(begun: str) -> Iterable[Completion]:
             yield Completion(name, start_position=-len(begun), display_meta=t(command.line))
 
 
-def _models(begun: str) -> Iterable[Completion]:
-    for name in model_names():
+def _beginning(begun: str, names: Iterable[str]) -> Iterable[Completion]:
+    for name in names:
         if name.lower().startswith(begun.lower()):
             yield Completion(name, start_position=-len(begun))
 
 
-def _parameters(begun: str) -> Iterable[Completion]:
-    for name in NAMES:
-        if name.startswith(begun):
-            yield Completion(name, start_position=-len(begun))
+def _presets(argument: str) -> Iterable[Completion]:
+    verb, space, name = argument.partition(" ")
+    if not space:
+        yield from _beginning(argument, [*presets.names(), *PRESET_VERBS])
+    elif verb in PRESET_VERBS:
+        yield from _beginning(name, presets.names())

@@ -13,6 +13,7 @@ from sus_local.cli.chat.session import Session
 from sus_local.cli.chat.ui import Ui
 from sus_local.cli.failure import error_lines
 from sus_local.cli.text import t
+from sus_local.cli.waiting import loading, reading
 from sus_local.errors import SusLocalError, from_os_error
 from sus_local.turn import ContextState
 
@@ -108,6 +109,14 @@ class Dialogue:
         self._tell(exchange)
         if not self.session.title and len(self.session.conversation.turns) == 1:
             self.session.title_is_due = True
+
+    @property
+    def activity(self) -> str:
+        """What is waited for, with how far it is, in words; empty where that cannot be told."""
+        session, exchange = self.session, self._current
+        if session.being_loaded:
+            return loading(session.being_loaded, session.loaded_share)
+        return reading(*exchange.prompt_progress) if exchange is not None else ""
 
     def cancel(self) -> bool:
         """Stop the answer that is on its way; False if there is none. From any thread."""

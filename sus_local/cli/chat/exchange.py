@@ -51,6 +51,11 @@ class Exchange:
         self._stream.close()
 
     @property
+    def prompt_progress(self) -> tuple[int, int]:
+        """Tokens of the prompt that are read, and all of them; from any thread."""
+        return self._stream.prompt_progress
+
+    @property
     def turn(self) -> Turn:
         """The finished turn."""
         return self._session.last_turn()

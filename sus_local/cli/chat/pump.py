@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sus_local.cli.chat.commands import is_at_once
 from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.titles import make_title
-from sus_local.cli.text import t
+from sus_local.cli.waiting import working
 
 IDLE_SECONDS = 0.8
 """How long nothing has to happen before the model is asked for a title."""
@@ -37,10 +37,7 @@ class Pump:
     @property
     def activity(self) -> str:
         """What goes on, in words; empty at rest."""
-        model = self._dialogue.session.being_loaded
-        if model:
-            return t("loading {model} …", model=model)
-        return t("working … Ctrl-C stops it") if self._is_working else ""
+        return self._dialogue.activity or (working() if self._is_working else "")
 
     @property
     def num_waiting(self) -> int:

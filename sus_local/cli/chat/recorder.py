@@ -113,6 +113,12 @@ class Recorder:
         if number is not None:
             self._try(lambda history: history.change(number, title=title))
 
+    def change_system(self, system: str | None) -> None:
+        """Another system message, for the whole conversation."""
+        number = self.number
+        if number is not None:
+            self._try(lambda history: history.change_system(number, system))
+
     def saved_turns(self) -> list[SavedTurn]:
         """What the history holds of the conversation."""
         if self.history is None or self.number is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from sus_local.cli.chat.recorder import Recorder
 from sus_local.cli.chat.turns import answered, resume_at, to_saved, to_turn
 from sus_local.cli.chat.ui import Ui
 from sus_local.cli.failure import memory_only_lines
+from sus_local.cli.model_name import shown_name
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError
 from sus_local.history import History, SavedConversation, SavedTurn
@@ -39,6 +40,7 @@ class Session:
 
     Attributes:
         being_loaded: The model that is being loaded now, for people; empty at other times.
+        loaded_share: How much of it is loaded, from 0 to 1.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Session:
         self.title = ""
         self.title_is_due = False
         self.being_loaded = ""
+        self.loaded_share = 0.0
         self.recorder = Recorder(history, self._on_trouble)
         self._ui = ui
         self._loading = dict(loading)
@@ -106,13 +109,16 @@ class Session:
     def _load(self, name: str, path: Path, loading: Mapping[str, Any]) -> None:
         import sus_local
 
-        self.being_loaded = shown_name(name)
+        self.being_loaded, self.loaded_share = shown_name(name), 0.0
         try:
-            self._llm = sus_local.load(path, **loading)
+            self._llm = sus_local.load(path, on_progress=self._on_progress, **loading)
         finally:
             self.being_loaded = ""
         self.name, self.path, self._loading = name, path, dict(loading)
         self._fingerprint = self._llm.fingerprint
+
+    def _on_progress(self, share: float) -> None:
+        self.loaded_share = share
 
     def close(self) -> None:
         """Free the model; the KV cache is written."""
@@ -134,6 +140,12 @@ class Session:
     def kv_type(self) -> str:
         """Of the KV cache."""
         return str(self._loading.get("kv_type", "f16"))
+
+    @property
+    def n_ctx_wanted(self) -> int | None:
+        """The context's length that was asked for; None for the model's default."""
+        n_ctx: int | None = self._loading.get("n_ctx")
+        return n_ctx
 
     @property
     def llm(self) -> LLM:
@@ -272,6 +284,15 @@ class Session:
         self.conversation.switch(turn)
         self.recorder.activate(self.conversation.turns[-1].id)
 
+    def change_system(self, system: str | None) -> None:
+        """Another system message, or none, for this conversation and for new ones."""
+        self.system = system
+        self.conversation.change_system(system)
+        for turn in self._earlier.values():
+            if turn.parent is None:
+                self._earlier[turn.id] = replace(turn, prompt_token_ids=())
+        self.recorder.change_system(system)
+
     def last_turn(self) -> Turn:
         """The last turn of the branch in use.
 
@@ -308,15 +329,6 @@ class Session:
         self._ui.warn(what)
         for line in hint:
             self._ui.say(line)
-
-
-def shown_name(model: str) -> str:
-    """A model's name for people: without its folder.
-
-    >>> shown_name("/models/a-Q8_0.gguf"), shown_name("demo")
-    ('a-Q8_0', 'demo')
-    """
-    return Path(model).stem if model.endswith(".gguf") else model
 
 
 def _before_first(conversation: Conversation, turns: Sequence[Turn]) -> Conversation:

@@ -86,13 +86,8 @@ def system(dialogue: Dialogue, argument: str) -> None:
             else t("no system message")
         )
         return
-    was_empty = not session.conversation.tree
-    session.system = None if argument == "-" else argument
-    session.new()
-    if session.system is None:
-        told = t("No system message.") if was_empty else t("A new conversation.")
-    elif was_empty:
-        told = t("The system message is set.")
-    else:
-        told = t("A new conversation, with this system message.")
+    session.change_system(None if argument == "-" else argument)
+    told = t("No system message.") if argument == "-" else t("The system message is set.")
+    if session.conversation.turns:
+        told += " " + t("The model reads the conversation again with the next question.")
     dialogue.ui.say(told)

@@ -1,0 +1,35 @@
+"""Text files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sus_local.errors import DiskFullError
+from sus_local.textfile import write_whole
+
+
+def test_folders_are_made_and_nothing_is_left_beside(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.json"
+    write_whole(path, "一")
+    write_whole(path, "二")
+    assert path.read_text(encoding="utf-8") == "二"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_was_there_stays_where_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "b.json"
+    write_whole(path, "before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DiskFullError, match="no space left"):
+        write_whole(path, "after")
+    assert path.read_text(encoding="utf-8") == "before"
+    assert list(tmp_path.iterdir()) == [path]
