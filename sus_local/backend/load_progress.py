@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,7 +44,8 @@ class LoadProgress:
             with path.open("rb") as file:
                 for offset in range(0, size, _STEP_BYTES):
                     # The queue of a disk is short: this waits until most of it is read.
-                    advise(file.fileno(), offset, _STEP_BYTES, os.POSIX_FADV_WILLNEED)
+                    with contextlib.suppress(OSError):
+                        advise(file.fileno(), offset, _STEP_BYTES, os.POSIX_FADV_WILLNEED)
                     self._tell(share * (done + min(offset + _STEP_BYTES, size)) / sum(sizes))
             done += size
         self._done = share

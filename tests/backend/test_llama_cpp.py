@@ -608,3 +608,15 @@ def test_a_long_text_of_few_tokens_is_not_refused_before_it_is_tokenized(llm: LL
     text = longest.decode() * 900
     llm.check_length(text)
     assert len(llm.tokenize(text)) >= len(text.encode()) / len(longest)
+
+
+def test_a_file_system_that_takes_no_advice_loads_all_the_same(
+    demo_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("os.posix_fadvise", refuse, raising=False)
+    told: list[float] = []
+    LlamaCpp(demo_gguf, OPTIONS, on_progress=told.append).close()
+    assert told[-1] == 1.0
