@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sus_local.errors import DiskFullError
+from sus_local.errors import DiskFullError, StorageError
 from sus_local.textfile import write_whole
 
 
@@ -33,3 +33,13 @@ def test_what_was_there_stays_where_writing_fails(
         write_whole(path, "after")
     assert path.read_text(encoding="utf-8") == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_place_of_a_folder_is_told_with_the_name_that_was_wanted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "presets").write_text("", encoding="utf-8")
+    with pytest.raises(StorageError) as caught:
+        write_whole(tmp_path / "presets" / "b.json", "text")
+    assert "while writing" in caught.value.message
+    assert "partial" not in caught.value.message
