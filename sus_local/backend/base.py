@@ -54,6 +54,8 @@ class ModelInfo:
         num_kv_bytes_per_token: Size of one token's KV.
         metadata: The file's own texts, by GGUF key.
         can_shift: Whether KV can be moved to other positions.
+        abortable: Whether :meth:`Backend.abort` ends a decode that runs. What was given to a GPU is
+            computed to its end.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelInfo:
     num_kv_bytes_per_token: int
     metadata: Mapping[str, str] = field(default_factory=dict)
     can_shift: bool = True
+    abortable: bool = True
 
 
 class Sampler(Protocol):
@@ -99,7 +102,7 @@ class Backend(Protocol):
         ...
 
     def decode(self, slices: Sequence[Slice]) -> None:
-        """Compute a batch. Its rows are numbered over all slices, from 0.
+        """Compute a batch, to its end. Its rows are numbered over all slices, from 0.
 
         Raises:
             DecodeAborted: See there.
@@ -108,7 +111,8 @@ class Backend(Protocol):
         ...
 
     def abort(self) -> None:
-        """End the decode that runs now or next, from any thread, until :meth:`clear_abort`."""
+        """End the decode that runs now, if that is ``abortable``, or next; until
+        :meth:`clear_abort`, from any thread."""
         ...
 
     def clear_abort(self) -> None:

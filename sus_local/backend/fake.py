@@ -71,6 +71,7 @@ class Fake:
         metadata: Mapping[str, str] | None = None,
         fingerprint: str = "fake",
         can_shift: bool = True,
+        abortable: bool = True,
     ) -> None:
         self._info = ModelInfo(
             name="fake",
@@ -85,6 +86,7 @@ class Fake:
             num_kv_bytes_per_token=_CELL.size,
             metadata=dict(metadata or {}),
             can_shift=can_shift,
+            abortable=abortable,
         )
         self._end_every = end_every
         self._script = script

@@ -22,7 +22,7 @@ from sus_local.backend.base import DecodeAborted, ModelInfo, Slice
 from sus_local.backend.batch_arrays import BatchArrays
 from sus_local.backend.embedding import EmbeddingContext
 from sus_local.backend.fingerprint import file_fingerprint
-from sus_local.backend.ggml_devices import has_amx
+from sus_local.backend.ggml_devices import has_amx, list_devices
 from sus_local.backend.llama_log import log
 from sus_local.backend.load_progress import LoadProgress
 from sus_local.backend.options import (
@@ -114,6 +114,8 @@ class LlamaCpp:
         """Compute a batch; see the protocol."""
         status = c.llama_decode(self._context, self._batch.fill(slices))
         if status == 0:
+            # A GPU computes on after the call: whoever measures or cancels has to know the end.
+            c.llama_synchronize(self._context)
             return
         if status == 2:
             raise DecodeAborted
@@ -367,6 +369,7 @@ def _model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> M
         num_kv_bytes_per_token=int(values * KV_TYPES[options.kv_type][1]),
         metadata=metadata,
         can_shift=_can_shift(context, options, int(width)),
+        abortable=not (options.n_gpu_layers and any(d.holds_layers for d in list_devices())),
     )
 
 

@@ -37,6 +37,7 @@ class Engine:
         self.scheduler = Scheduler(
             self.residency,
             n_batch=backend.info.n_batch,
+            abortable=backend.info.abortable,
             max_sequences=max_sequences,
             max_waiting=max_waiting,
         )

@@ -3,9 +3,10 @@
 Requests are admitted in the order of their arrival, as soon as a slot and the cells for their
 prompt are free. A batch holds one token of every sequence that decodes; the rest of it is shared
 by those in prefill. While somebody waits for the next token of an answer, a prefill chunk is as
-long as about ``MAX_STALL_S`` allows at the measured speed. When the cells run out, the sequence
-that was admitted last is parked and waits at the head of the queue. A text that is scored is a
-prefill too, in small chunks: there are rows of logits for some tokens only.
+long as about ``MAX_STALL_S`` allows at the measured speed; where a batch cannot be aborted, as on a
+GPU, as long as ``MAX_CHUNK_S`` allows. When the cells run out, the sequence that was admitted last
+is parked and waits at the head of the queue. A text that is scored is a prefill too, in small
+chunks: there are rows of logits for some tokens only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from sus_local.kv.prefix import common_length
 MAX_STALL_S = 0.15
 """How long a prefill chunk may hold up answers that are being decoded."""
 
+MAX_CHUNK_S = 0.2
+"""How long a prefill chunk may take where it cannot be aborted."""
+
 _MIN_CHUNK_TOKENS = 16
+_MIN_WHOLE_CHUNK_TOKENS = 64
+"""Of a chunk that cannot be aborted: a GPU needs about as many to be busy."""
+
 _MIN_SHARED_TOKENS = 32
 
 
@@ -31,16 +38,24 @@ class Scheduler:
     Args:
         residency: The context.
         n_batch: The most tokens in one batch.
+        abortable: Whether a batch can be ended while it is computed.
         max_sequences: How many sequences run at once.
         max_waiting: How many requests may wait.
     """
 
     def __init__(
-        self, residency: Residency, *, n_batch: int, max_sequences: int, max_waiting: int
+        self,
+        residency: Residency,
+        *,
+        n_batch: int,
+        abortable: bool,
+        max_sequences: int,
+        max_waiting: int,
     ) -> None:
         self.waiting: deque[Sequence] = deque()
         self._residency = residency
         self._n_batch = n_batch
+        self._abortable = abortable
         self._max_sequences = max_sequences
         self._num_rows = num_outputs(max_sequences)
         self._max_waiting = max_waiting
@@ -131,6 +146,9 @@ class Scheduler:
         budget = self._n_batch - num_decodes
         if num_decodes and self._prefill_rate:
             chunk = max(_MIN_CHUNK_TOKENS, int(self._prefill_rate * MAX_STALL_S))
+            budget = min(budget, chunk)
+        elif not self._abortable:
+            chunk = max(_MIN_WHOLE_CHUNK_TOKENS, int(self._prefill_rate * MAX_CHUNK_S))
             budget = min(budget, chunk)
         return budget
 

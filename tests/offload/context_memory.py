@@ -1,4 +1,8 @@
-"""Loads a model as told on the command line, and prints what it took in main memory, as JSON."""
+"""Loads a model as told on the command line, and prints what it took, as JSON.
+
+What llama.cpp says that it reserves, by the device or kind of main memory and by what it is for;
+how much the process grew; and how much less memory each GPU has free.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any
 import llama_cpp
 import psutil
 
-from sus_local.backend.ggml_devices import has_amx
+from sus_local.backend.ggml_devices import has_amx, list_devices
 
 _KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
 _logged: list[str] = []
@@ -25,22 +29,26 @@ def _collect(_level: int, text: bytes, _user: Any) -> None:
 def main(path: str, settings: dict[str, Any]) -> None:
     llama_cpp.llama_log_set(_collect, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
-    before = psutil.Process().memory_info().rss
-    model = llama_cpp.llama_model_load_from_file(path.encode(), _model_params())
+    free, resident = _free(), psutil.Process().memory_info().rss
+    model = llama_cpp.llama_model_load_from_file(path.encode(), _model_params(settings))
     context = llama_cpp.llama_init_from_model(model, _context_params(settings))
     _compute(context, settings)
-    grown = psutil.Process().memory_info().rss - before
-    text = "".join(_logged)
-    print(
-        json.dumps(
-            {name: _mib(text, name) for name in ("model", "KV", "compute", "output")}
-            | {"rss": grown}
-        )
-    )
+    measured = {
+        "buffers": _buffers("".join(_logged)),
+        "rss": psutil.Process().memory_info().rss - resident,
+        "taken": {name: free[name] - left for name, left in _free().items()},
+    }
+    print(json.dumps(measured))
 
 
-def _model_params() -> Any:
+def _free() -> dict[str, int]:
+    """The free bytes of each GPU."""
+    return {gpu.name: gpu.free_bytes for gpu in list_devices() if gpu.holds_layers}
+
+
+def _model_params(settings: dict[str, Any]) -> Any:
     params = llama_cpp.llama_model_default_params()
+    params.n_gpu_layers = settings.get("n_gpu_layers", 0)
     params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
     params.use_extra_bufts = not has_amx()
     return params
@@ -54,6 +62,7 @@ def _context_params(settings: dict[str, Any]) -> Any:
     params.flash_attn_type = int(settings["flash_attn"])
     params.type_k = params.type_v = _KV_TYPES[settings["kv_type"]]
     params.kv_unified = True
+    params.offload_kqv = settings.get("offload_kqv", True)
     params.n_outputs_max = settings["n_outputs_max"] or 0
     return params
 
@@ -71,9 +80,13 @@ def _compute(context: Any, settings: dict[str, Any]) -> None:
         raise SystemExit("llama_decode failed")
 
 
-def _mib(text: str, name: str) -> int:
-    sizes = re.findall(rf"{name} buffer size\s*=\s*([\d.]+) MiB", text)
-    return int(sum(float(size) for size in sizes) * 2**20)
+def _buffers(text: str) -> dict[str, dict[str, int]]:
+    """Bytes by the buffer's name (``CUDA0``, ``CPU``, ``CUDA_Host`` …) and what it is for."""
+    found: dict[str, dict[str, int]] = {}
+    for name, what, size in re.findall(r"(\S+) +(\w+) buffer size\s*=\s*([\d.]+) MiB", text):
+        sizes = found.setdefault(name, {})
+        sizes[what] = sizes.get(what, 0) + int(float(size) * 2**20)
+    return found
 
 
 if __name__ == "__main__":

@@ -1,0 +1,61 @@
+"""How long the chunks of a prefill are."""
+
+from __future__ import annotations
+
+from sus_local.backend.fake import Fake
+from sus_local.engine.engine import Engine
+from tests.engine.driving import answer, make_engine, step, submit
+
+LONG = [3 + index % 7 for index in range(900)]
+N_BATCH = 512
+
+
+def _engine(*, abortable: bool) -> Engine:
+    return make_engine(Fake(n_ctx=2048, n_batch=N_BATCH, abortable=abortable))
+
+
+def _chunk(engine: Engine) -> int:
+    """Tokens of the next batch."""
+    submit(engine, LONG)
+    return sum(count for _, count in engine.scheduler.schedule())
+
+
+def test_a_chunk_that_can_be_aborted_fills_the_batch() -> None:
+    engine = _engine(abortable=True)
+    engine.scheduler.measure(100, 1.0)
+    assert _chunk(engine) == N_BATCH
+
+
+def test_a_chunk_that_cannot_be_aborted_takes_a_fifth_of_a_second() -> None:
+    engine = _engine(abortable=False)
+    engine.scheduler.measure(1000, 1.0)
+    assert _chunk(engine) == 200
+
+
+def test_a_fast_device_fills_the_batch() -> None:
+    engine = _engine(abortable=False)
+    engine.scheduler.measure(N_BATCH, 0.05)
+    assert _chunk(engine) == N_BATCH
+
+
+def test_the_first_chunk_of_an_unknown_device_and_those_of_a_slow_one_are_small() -> None:
+    engine = _engine(abortable=False)
+    assert _chunk(engine) == 64
+    slow = _engine(abortable=False)
+    slow.scheduler.measure(20, 1.0)
+    assert _chunk(slow) == 64
+
+
+def test_beside_an_answer_a_chunk_is_shorter_still() -> None:
+    for abortable in (True, False):
+        engine = _engine(abortable=abortable)
+        submit(engine, [90] * 20, max_tokens=200)
+        step(engine)
+        engine.scheduler._prefill_rate = 0.0
+        engine.scheduler.measure(1000, 1.0)
+        assert _chunk(engine) == 150 + 1
+
+
+def test_small_chunks_give_the_same_answer() -> None:
+    slow, fast = _engine(abortable=False), _engine(abortable=True)
+    assert answer(slow, LONG).token_ids == answer(fast, LONG).token_ids
