@@ -91,6 +91,7 @@ def cpu_features() -> tuple[str, ...]:
     """The CPU features that llama.cpp was built for and uses, as ``("AVX2", "FMA", …)``."""
     import llama_cpp
 
+    _silence()
     text: str = llama_cpp.llama_print_system_info().decode(errors="replace")
     _, _, cpu = text.partition("CPU :")
     pairs = (part.split("=") for part in cpu.split("|") if "=" in part)
@@ -163,6 +164,7 @@ def _call(name: str, *arguments: Any) -> Any:
 @lru_cache(maxsize=1)
 def _functions() -> dict[str, Any]:
     try:
+        _silence()
         found = dict(_bind(_libraries()))
     except (ImportError, OSError, RuntimeError) as error:
         hint = "reinstall it: pip install --force-reinstall --no-cache-dir llama-cpp-python"
@@ -173,12 +175,26 @@ def _functions() -> dict[str, Any]:
     return found
 
 
+def _silence() -> None:
+    """Take llama.cpp's log before it looks for GPUs: it would print those that it finds."""
+    from sus_local.backend.llama_log import log
+
+    log.install()
+
+
 def _libraries() -> tuple[ctypes.CDLL, ...]:
+    """Those of the libllama that runs models, with what it links.
+
+    Wheels hold each library twice, under its versioned name too, which is the one that libllama
+    links: what is told to the other copy, such as an RPC server, models never hear of.
+    """
+    import llama_cpp.llama_cpp as bindings
     from llama_cpp._ctypes_extensions import load_shared_library
     from llama_cpp._ggml import libggml, libggml_base_path
 
+    llama = ctypes.CDLL(bindings._lib._name, handle=bindings._lib._handle)
     # Windows finds a symbol only in the library that exports it, not in what it links.
-    return libggml, load_shared_library("ggml-base", libggml_base_path)
+    return llama, libggml, load_shared_library("ggml-base", libggml_base_path)
 
 
 def _library_folder() -> str:

@@ -24,13 +24,18 @@ class Log:
         self._installed = False
         self._callback = c.llama_log_callback(self._take)
 
-    @contextlib.contextmanager
-    def collecting(self) -> Iterator[deque[str]]:
-        """The lines that come meanwhile."""
+    def install(self) -> None:
+        """Take what llama.cpp says from now on; before anything else is asked of it, for it greets
+        with the GPUs that it finds."""
         if not self._installed:
             c.llama_log_set(self._callback, ctypes.c_void_p(0))
             c.llama_backend_init()
             self._installed = True
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[deque[str]]:
+        """The lines that come meanwhile."""
+        self.install()
         self._lines.clear()
         yield self._lines
 

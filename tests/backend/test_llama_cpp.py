@@ -581,6 +581,18 @@ def test_llama_cpp_prints_nothing(demo_gguf: Path) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.parametrize("first", ["list_devices", "cpu_features", "has_amx"])
+def test_what_llama_cpp_says_while_it_looks_for_devices_is_not_printed(first: str) -> None:
+    code = f"""
+from llama_cpp.llama_cpp import _lib
+from sus_local.backend import ggml_devices
+ggml_devices.{first}()
+_lib.ggml_log_internal(2, b"found 1 CUDA devices\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_more_shares_than_llama_cpp_has_devices_are_refused(demo_gguf: Path) -> None:
     with pytest.raises(RequestError, match=r"tensor_split has 99 shares, llama\.cpp takes "):
         load(demo_gguf, n_ctx=256, kv_disk_bytes=0, tensor_split=(1.0,) * 99)

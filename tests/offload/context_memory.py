@@ -27,9 +27,8 @@ def _collect(_level: int, text: bytes, _user: Any) -> None:
 
 
 def main(path: str, settings: dict[str, Any]) -> None:
-    llama_cpp.llama_log_set(_collect, ctypes.c_void_p(0))
-    llama_cpp.llama_backend_init()
     free, resident = _free(), psutil.Process().memory_info().rss
+    llama_cpp.llama_log_set(_collect, ctypes.c_void_p(0))
     model = llama_cpp.llama_model_load_from_file(path.encode(), _model_params(settings))
     context = llama_cpp.llama_init_from_model(model, _context_params(settings))
     _compute(context, settings)
