@@ -22,8 +22,9 @@ class ModelFacts:
     """A model's shape and the bytes of its parts.
 
     ``layer_bytes`` holds one size a layer; ``output_bytes`` the output matrix and its norm (the
-    norm alone where the embedding is ``tied`` to it). ``paths`` is empty for a model that does
-    not exist yet, as :func:`sus_local.offload.shapes.hypothetical_facts` makes it.
+    norm alone where the embedding is ``tied`` to it), ``largest_matrix_bytes`` the largest matrix
+    of a layer. ``paths`` is empty for a model that does not exist yet, as
+    :func:`sus_local.offload.shapes.hypothetical_facts` makes it.
     """
 
     name: str
@@ -124,7 +125,7 @@ def _facts(
         layer_bytes=_layer_bytes(sizes, n_layer),
         embedding_bytes=sizes.get("token_embd.weight", 0),
         output_bytes=sum(size for name, size in sizes.items() if name.startswith("output")),
-        largest_matrix_bytes=max(sizes.values(), default=0),
+        largest_matrix_bytes=max((sizes[name] for name in sizes if _LAYER.match(name)), default=0),
         tied="output.weight" not in sizes,
         embedding_type=_type_name(_embedding(headers, paths[0])),
         paths=paths,

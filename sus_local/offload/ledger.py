@@ -4,17 +4,23 @@ The formulas follow what llama.cpp reserves in ``llama_context::sched_reserve`` 
 batch; tests hold them against real contexts. A graph's buffer is reused from layer to layer, so
 its size is the largest of three moments, in floats a token of the batch (``n_ubatch`` of them):
 
-===========  =========================================  =====================================
-moment       with flash attention                       without
-===========  =========================================  =====================================
-attention    less than the feed-forward's               5 E + 2 K + H · n_ctx (the scores)
-feed-forward 3 F + 4 E (3 E where the KV is quantized)  3 F + 3 E + 2 K
-output       2 E, and the vocabulary for each token     as with flash attention
+===========  =======================================  =======================================
+moment       with flash attention                     without
+===========  =======================================  =======================================
+attention    less than the feed-forward's             5 E + 2 K + H · n_ctx (the scores);
+                                                      2 E + 2 K + H · n_ctx on a GPU
+feed-forward 3 F + 4 E (3 E where the KV is           3 F + 3 E + 2 K; 3 F + 2 E + 2 K on a GPU
+             quantized); 3 F + 2 E on a GPU
+output       2 E, and the vocabulary for each token   as with flash attention
              that has logits
-===========  =========================================  =====================================
+===========  =======================================  =======================================
 
 E is the embedding's width, F the feed-forward's, K the keys', H the number of heads. The mask
-comes on top: ``n_ctx`` a token, as f16 with flash attention and f32 without.
+comes on top: ``n_ctx`` a token, as f16 with flash attention and f32 without. On a GPU less is
+needed because main memory keeps the inputs of the graph: 2 E and the mask.
+
+Where only a part of the layers is on a GPU, it computes large batches for the others too:
+llama.cpp copies their matrices over, about one at a time.
 """
 
 from __future__ import annotations
@@ -84,24 +90,43 @@ def kv_layer_bytes(facts: ModelFacts, shape: ContextShape) -> int:
 
 
 def graph_bytes(facts: ModelFacts, shape: ContextShape, *, outputs: bool = True) -> int:
-    """Bytes of the compute buffer on a device that computes layers.
+    """Bytes of the compute buffer of a CPU that computes layers.
 
     Args:
         facts: The model.
         shape: The context.
-        outputs: Whether the device computes the output matrix too.
+        outputs: Whether it computes the output matrix too.
     """
-    moments = [_feed_forward_floats(facts, shape), _attention_floats(facts, shape)]
-    num_tokens = shape.num_batch_tokens
-    sizes = [num_tokens * (_FLOAT * floats + _mask_bytes(shape)) for floats in moments]
-    if outputs:
-        sizes.append(_output_moment_bytes(facts, shape))
-    return max(sizes)
+    flash, n_embd, n_embd_kv = shape.flash_attn, facts.n_embd, facts.n_embd_kv
+    forward = 3 * facts.n_ff + (4 if flash and shape.kv_type == "f16" else 3) * n_embd
+    forward += 0 if flash else 2 * n_embd_kv
+    attention = 0 if flash else 5 * n_embd + 2 * n_embd_kv + facts.n_head * shape.num_cells
+    return _moments_bytes(facts, shape, forward, attention, outputs=outputs)
+
+
+def gpu_graph_bytes(facts: ModelFacts, shape: ContextShape, *, outputs: bool, partial: bool) -> int:
+    """Bytes of the compute buffer of a GPU that computes layers.
+
+    Args:
+        facts: The model.
+        shape: The context.
+        outputs: Whether the GPU computes the output matrix too.
+        partial: Whether there are layers in main memory.
+    """
+    keys = 0 if shape.flash_attn else 2 * facts.n_embd_kv
+    forward = 3 * facts.n_ff + 2 * facts.n_embd + keys
+    scores = 0 if shape.flash_attn else facts.n_head * shape.num_cells
+    attention = 2 * facts.n_embd + keys + scores
+    layers = _moments_bytes(facts, shape, forward, attention, outputs=False)
+    if partial:
+        layers += facts.largest_matrix_bytes + 2 * shape.num_batch_tokens * _mask_bytes(shape)
+    return max(layers, _output_moment_bytes(facts, shape) if outputs else 0)
 
 
 def input_bytes(facts: ModelFacts, shape: ContextShape) -> int:
     """Bytes that main memory keeps of the graph when every layer is on a GPU."""
-    return shape.num_batch_tokens * (_FLOAT * facts.n_embd + _mask_bytes(shape))
+    floats = 2 * facts.n_embd + (0 if shape.flash_attn else 2 * facts.n_embd_kv)
+    return shape.num_batch_tokens * (_FLOAT * floats + _mask_bytes(shape))
 
 
 def output_bytes(facts: ModelFacts, shape: ContextShape) -> int:
@@ -118,16 +143,13 @@ def _mask_bytes(shape: ContextShape) -> int:
     return shape.num_cells * (2 if shape.flash_attn else 4)
 
 
-def _attention_floats(facts: ModelFacts, shape: ContextShape) -> int:
-    if shape.flash_attn:
-        return 0
-    return 5 * facts.n_embd + 2 * facts.n_embd_kv + facts.n_head * shape.num_cells
-
-
-def _feed_forward_floats(facts: ModelFacts, shape: ContextShape) -> int:
-    if not shape.flash_attn:
-        return 3 * facts.n_ff + 3 * facts.n_embd + 2 * facts.n_embd_kv
-    return 3 * facts.n_ff + (4 if shape.kv_type == "f16" else 3) * facts.n_embd
+def _moments_bytes(facts: ModelFacts, shape: ContextShape, *moments: int, outputs: bool) -> int:
+    """The largest of moments, given in floats a token, and of the output's."""
+    num_tokens = shape.num_batch_tokens
+    sizes = [num_tokens * (_FLOAT * floats + _mask_bytes(shape)) for floats in moments]
+    if outputs:
+        sizes.append(_output_moment_bytes(facts, shape))
+    return max(sizes)
 
 
 def _output_moment_bytes(facts: ModelFacts, shape: ContextShape) -> int:

@@ -13,6 +13,7 @@ from sus_local.backend.ggml_devices import Device
 from sus_local.offload.gguf_facts import ModelFacts
 from sus_local.offload.ledger import (
     ContextShape,
+    gpu_graph_bytes,
     graph_bytes,
     input_bytes,
     kv_layer_bytes,
@@ -137,10 +138,7 @@ class Placer:
             yield LedgerLine(gpu.name, "output matrix", size)
         if self.offload_kqv:
             yield self._kv_line(gpu, len(layers))
-        compute = graph_bytes(facts, self.shape, outputs=outputs)
-        # A large batch is computed on the GPU also for the layers that stay in main memory:
-        # llama.cpp copies their matrices over, one at a time.
-        compute += facts.largest_matrix_bytes if partial else 0
+        compute = gpu_graph_bytes(facts, self.shape, outputs=outputs, partial=partial)
         yield LedgerLine(gpu.name, "compute buffer", compute)
 
     def _host_lines(self, n_gpu_layers: int) -> Iterator[LedgerLine]:

@@ -118,7 +118,7 @@ def hypothetical_facts(shape: Hyperparameters, file_type: str) -> ModelFacts:
         layer_bytes=(int(shape.num_layer_parameters * density.layers / 8),) * shape.n_layer,
         embedding_bytes=int(table * density.embedding / 8),
         output_bytes=output + 4 * shape.n_embd,
-        largest_matrix_bytes=output,
+        largest_matrix_bytes=int(shape.n_embd * shape.n_ff * density.output / 8),
     )
 
 
