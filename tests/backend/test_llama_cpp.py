@@ -178,7 +178,7 @@ def test_a_bias_on_a_token_that_does_not_exist_is_refused(llm: LLM) -> None:
 @pytest.mark.parametrize(
     "penalty",
     [
-        {"repetition_penalty": 50.0},
+        {"repetition_penalty": 1000.0},
         {"frequency_penalty": 20.0},
         {"presence_penalty": 50.0},
         {"dry_multiplier": 50.0, "dry_sequence_breakers": ()},
@@ -549,8 +549,8 @@ def test_a_llama_without_its_tensors_is_refused(tmp_path: Path) -> None:
 def test_a_refusal_tells_the_reason(demo_gguf: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     key = b"llama.block_count\x04\0\0\0"
-    path.write_bytes(demo_gguf.read_bytes().replace(key + b"\4", key + b"\5", 1))
-    with pytest.raises(ModelLoadError, match=r"'blk\.4\.attn_norm\.weight' not found"):
+    path.write_bytes(demo_gguf.read_bytes().replace(key + b"\6", key + b"\7", 1))
+    with pytest.raises(ModelLoadError, match=r"'blk\.6\.attn_norm\.weight' not found"):
         load(path)
 
 

@@ -100,7 +100,7 @@ def test_what_would_end_the_process_is_refused(
     [
         (b"<0x0A>", b"<0x0a>"),
         (b"<0x41>", b"<0x42>"),
-        (b"llama.block_count\x04\0\0\0\x04\0\0\0", b"llama.block_count\x04\0\0\0\xff\xff\xff\xff"),
+        (b"llama.block_count\x04\0\0\0\x06\0\0\0", b"llama.block_count\x04\0\0\0\xff\xff\xff\xff"),
     ],
 )
 def test_a_damaged_model_is_refused_before_it_is_loaded(

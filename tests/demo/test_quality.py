@@ -34,12 +34,13 @@ LANGUAGES = ("en", "zh")
 # What the shipped checkpoint was measured at where it does not reach its goal. Such a skill is an
 # expected failure, told with its figure, and may not become worse.
 MEASURED: dict[tuple[str, str], float] = {
-    ("identity", "en"): 0.883,
-    ("identity", "zh"): 0.733,
+    ("capital", "zh"): 0.975,
+    ("identity", "en"): 0.867,
+    ("identity", "zh"): 0.75,
     ("recall_name", "en"): 0.867,
-    ("recall_name", "zh"): 0.883,
-    ("recall_number", "en"): 0.933,
-    ("unknown", "en"): 0.833,
+    ("recall_name", "zh"): 0.933,
+    ("recall_place", "en"): 0.933,
+    ("unknown", "en"): 0.85,
 }
 # Another processor rounds otherwise, and a close decision may fall to the other side.
 MARGIN = 0.05

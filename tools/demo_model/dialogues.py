@@ -6,6 +6,7 @@ last, so that the right answer to every turn is known when the turn is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
@@ -40,6 +41,9 @@ _OPENINGS: dict[Language, tuple[str, ...]] = {
 _SWITCH_LANGUAGE = 0.12
 _FOLLOW_UP = 0.45
 _MADE_UP_SLOT = 0.2
+_MISSPELT = 0.1
+_MISSPELT_FROM = 6
+_SLOT = re.compile(r"(\{\w+\})")
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,23 @@ class Dialogue:
             template = template[0].lower() + template[1:]
         if self.rng.random() < 0.12 and len(template) >= 8:
             template = template.rstrip("?.!？。！")
+        if self.rng.random() < _MISSPELT:
+            template = self._misspelt(template)
         return template
+
+    def _misspelt(self, template: str) -> str:
+        """With one character left out, doubled or changed for the next one; never in a slot."""
+        parts = _SLOT.split(template)
+        long = [i for i in range(0, len(parts), 2) if len(parts[i]) >= _MISSPELT_FROM]
+        if not long:
+            return template
+        number = self.rng.choice(long)
+        part = parts[number]
+        at = self.rng.randrange(len(part) - 1)
+        here, following = part[at], part[at + 1]
+        slip = self.rng.choice((following, here + here + following, following + here))
+        parts[number] = part[:at] + slip + part[at + 2 :]
+        return "".join(parts)
 
     def pick(self, name: str, **slots: str) -> tuple[str, str]:
         """A phrasing and the section's answer, both with their slots filled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -18,7 +18,7 @@ class Shape:
     vocabulary: int = 2560
     hidden: int = 256
     ffn: int = 768
-    layers: int = 4
+    layers: int = 6
     heads: int = 4
     kv_heads: int = 2
     rope_theta: float = 5_000_000.0
@@ -30,10 +30,10 @@ class Shape:
         return self.hidden // self.heads
 
 
-def rotary(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
+def rotary(shape: Shape, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines (length, head_dim) of the positions 0 to ``length - 1``."""
-    exponents = torch.arange(0, shape.head_dim, 2) / shape.head_dim
-    angles = torch.arange(length)[:, None].float() * shape.rope_theta**-exponents
+    exponents = torch.arange(0, shape.head_dim, 2, device=device) / shape.head_dim
+    angles = torch.arange(length, device=device)[:, None].float() * shape.rope_theta**-exponents
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()
 
@@ -155,9 +155,35 @@ class DemoModel(nn.Module):
 
         The positions of all rows, one row after the other, or those that ``rows`` numbers.
         """
-        cos, sin = rotary(self.shape, tokens.shape[1])
+        cos, sin = rotary(self.shape, tokens.shape[1], tokens.device)
         x = self.model.embed_tokens(tokens)
         for layer in self.model.layers:
             x = layer(x, cos, sin)
         x = self.model.norm(x).flatten(0, 1)
         return cast("Tensor", self.lm_head(x if rows is None else x[rows]))
+
+
+def deeper(model: DemoModel, layers: int) -> DemoModel:
+    """A model of more layers that computes what ``model`` does: the new ones add nothing at first.
+
+    One stands before each of the last layers of ``model``, so that these can use what it learns.
+    """
+    old, shape = model.shape.layers, replace(model.shape, layers=layers)
+    grown = DemoModel(shape)
+    state = grown.state_dict()
+    for name in state:
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            state[name] = torch.zeros_like(state[name])
+    for name, tensor in model.state_dict().items():
+        state[_moved(name, before=old, new=layers - old)] = tensor
+    grown.load_state_dict(state)
+    return grown
+
+
+def _moved(name: str, *, before: int, new: int) -> str:
+    """A parameter's name once ``new`` layers stand among the last of those that were there."""
+    parts = name.split(".")
+    if parts[1] == "layers":
+        number = int(parts[2])
+        parts[2] = str(number + max(0, number - (before - new) + 1))
+    return ".".join(parts)

@@ -38,7 +38,7 @@ class Muon:
         for matrix in matrices:
             shapes.setdefault(matrix.shape, []).append(matrix)
         self._groups = list(shapes.values())
-        self._momenta = [torch.zeros(len(group), *group[0].shape) for group in self._groups]
+        self._momenta = [torch.zeros_like(torch.stack(group)) for group in self._groups]
         self._orthogonalize = torch.compile(orthogonalize)
 
     @torch.no_grad()
@@ -50,8 +50,8 @@ class Muon:
             update = self._orthogonalize(gradients.lerp(momentum, self.momentum))
             rows, columns = group[0].shape
             scale = rate * max(1.0, rows / columns) ** 0.5
-            for matrix, change in zip(group, update, strict=True):
-                matrix.sub_(change, alpha=scale)
+            torch._foreach_sub_(group, update.unbind(), alpha=scale)
+            for matrix in group:
                 matrix.grad = None
 
     def state_dict(self) -> dict[str, Sequence[Tensor]]:

@@ -1,12 +1,15 @@
-"""The phrasings of every skill, read from ``text/phrases.*.txt`` and ``text/unknown.*.txt``.
+"""The phrasings of every skill, read from the files of ``text``.
 
 A section names a skill. Its lines are what a user may say; a line that begins with
 ``=`` is the answer, ``+`` the reply to a fact that is told, ``?`` the answer when the
 fact was never told. Two in sixteen phrasings of every section are kept out of training.
+Those of ``text/trained.*.txt`` are all for training: they were added after the held-out questions
+had been made, by somebody who had not seen them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -26,11 +29,12 @@ class Section:
     reply: str = ""
     missing: str = ""
     templates: list[str] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
 
     def of(self, split: Split) -> list[str]:
         """The phrasings of a split; a list too short to hold any out serves them all."""
         chosen = [line for i, line in enumerate(self.templates) if _owner(i) == split]
-        return chosen or self.templates
+        return (chosen or self.templates) + (self.trained if split == "train" else [])
 
     def add(self, line: str) -> None:
         part = _MARKS.get(line[:2])
@@ -47,16 +51,23 @@ def _owner(index: int) -> Split:
 @cache
 def sections(language: Language) -> dict[str, Section]:
     """Every section of a language by its name, ``unknown`` among them."""
-    found: dict[str, Section] = {}
-    for line in _lines(f"phrases.{language}.txt"):
-        if line.startswith("["):
-            current = found[line.strip("[]")] = Section()
-        else:
-            current.add(line)
-    found["unknown"] = Section(
-        answer=UNKNOWN[language], templates=_lines(f"unknown.{language}.txt")
-    )
+    unknown = Section(answer=UNKNOWN[language], templates=_lines(f"unknown.{language}.txt"))
+    found = {"unknown": unknown}
+    for name, line in _by_section(f"phrases.{language}.txt"):
+        found.setdefault(name, Section()).add(line)
+    for name, line in _by_section(f"trained.{language}.txt"):
+        found[name].trained.append(line)
     return found
+
+
+def _by_section(name: str) -> Iterator[tuple[str, str]]:
+    """Every line of a file, with the section it stands in."""
+    section = ""
+    for line in _lines(name):
+        if line.startswith("["):
+            section = line.strip("[]")
+        else:
+            yield section, line
 
 
 def _lines(name: str) -> list[str]:

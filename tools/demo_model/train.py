@@ -1,16 +1,16 @@
 """Trains the demo model from scratch.
 
     python -m tools.demo_model.tokenizer --out build/demo
-    python -m tools.demo_model.train --out build/demo [--resume]
+    python -m tools.demo_model.train --out build/demo [--resume] [--device cuda --workers 8]
 
 Everything is drawn from the seed: the data of a step depends on the seed and the
 number of the step alone, so that a resumed run sees what an unbroken one would. Muon
-moves the matrices of the layers, AdamW the rest. What ships is a mean of the weights at the ends of
-the later stages and on the way of the last one.
+moves the matrices of the layers, AdamW the rest. What ships is a mean of the weights on the way of
+the last stage, and of those with which the model was made deeper.
 
-It waits at a barrier after each small piece of work, so beside other work it takes several times
-as long. Where it has the machine for itself, threads that do not fall asleep and memory that is not
-given back make it a third faster (glibc):
+On a processor it waits at a barrier after each small piece of work, so beside other work it takes
+several times as long. Where it has the machine for itself, threads that do not fall asleep and
+memory that is not given back make it a third faster (glibc):
 
     OMP_WAIT_POLICY=active GOMP_SPINCOUNT=infinite MALLOC_MMAP_THRESHOLD_=8000000000 \\
         MALLOC_TRIM_THRESHOLD_=16000000000 python -m tools.demo_model.train --out build/demo
@@ -21,25 +21,26 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import torch
 from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from tools.demo_model.dialogues import Dialogue, Weights
 from tools.demo_model.encoding import encode_turn
-from tools.demo_model.model import DemoModel, Shape
+from tools.demo_model.model import DemoModel, Shape, deeper
 from tools.demo_model.muon import Muon
 from tools.demo_model.world import LANGUAGES
 
-TOKENS_PER_STEP = 4096
 MUON_RATE = 0.02
 ADAMW_RATE = 3e-3
-_WARM_UP = 60
+_WARM_UP = 100
 _PARTS = ("model", "muon", "adamw")
 _TOKENS_PER_TURN = 27
 _COPYING_SKILLS = ("repeat", "tell", "ask")
@@ -55,42 +56,46 @@ class Stage:
     The learning rate moves evenly from the first of ``rates`` to the second; both are
     shares of the full rate. ``prompt_weight`` is the loss weight of a token that the user
     writes, ``copy_weight`` that of an answer that copies, where one of another has weight 1.
-    What ships is a mean of weights: those that a stage has at so many ``samples``, evenly on its
-    way and the last at its end, take a ``share`` of it together.
+    The mean takes the weights at so many ``samples``, evenly on the way of the stage and the last
+    at its end, with a ``share`` of it together. A stage of more ``layers`` than the one before
+    begins with that mean, made deeper; as a part of the new mean it counts ``kept``.
     """
 
     steps: int
     lengths: dict[int, float]
     weights: Weights = field(default_factory=Weights)
     rates: tuple[float, float] = (1.0, 1.0)
-    prompt_weight: float = 0.1
-    copy_weight: float = 1.0
+    prompt_weight: float = 0.02
+    copy_weight: float = 2.0
     samples: int = 0
     share: float = 1.0
+    layers: int = 4
+    kept: float = 0.0
+    tokens: int = 4096
 
 
 # What copies (repeating, telling, asking) is learned last, so the later stages dwell on it.
 _COPYING = Weights(talk=12, capital=9, unknown=9, sum=10, repeat=18, tell=17, ask=30)
 _RECALLING = Weights(talk=14, capital=9, unknown=9, sum=10, repeat=16, tell=18, ask=34)
 _EVEN = Weights(talk=18, capital=14, continent=5, unknown=11, sum=11, repeat=17, tell=18, ask=34)
+_NAMING = Weights(talk=17, capital=9, unknown=14, sum=9, repeat=14, tell=18, ask=38)
 _MIXED = {256: 0.62, 512: 0.2, 1024: 0.15, 2048: 0.03}
 _LONGEST = {256: 0.1, 512: 0.3, 1024: 0.5, 2048: 0.1}
 _LONGER = {256: 0.45, 512: 0.32, 1024: 0.19, 2048: 0.04}
 PLAN = (
-    Stage(1000, {256: 1.0}),
-    Stage(4000, _MIXED, _COPYING, prompt_weight=0.02, copy_weight=2.0),
-    Stage(4500, _MIXED, _COPYING, rates=(1.0, 0.0), prompt_weight=0.02, copy_weight=2.0),
-    Stage(5000, _MIXED, _COPYING, rates=(0.7, 0.0), prompt_weight=0.02, copy_weight=2.0),
-    Stage(9000, _LONGER, _RECALLING, (0.8, 0.0), prompt_weight=0.02, copy_weight=2.0, samples=1),
-    Stage(6000, _LONGEST, _RECALLING, (0.8, 0.0), prompt_weight=0.02, copy_weight=2.0, samples=1),
-    Stage(
-        3000, _LONGER, _EVEN, (0.5, 0.1), prompt_weight=0.02, copy_weight=2.0, samples=60, share=2
-    ),
+    Stage(1000, {256: 1.0}, prompt_weight=0.1, copy_weight=1.0),
+    Stage(4000, _MIXED, _COPYING),
+    Stage(4500, _MIXED, _COPYING, (1.0, 0.0)),
+    Stage(5000, _MIXED, _COPYING, (0.7, 0.0)),
+    Stage(9000, _LONGER, _RECALLING, (0.8, 0.0), samples=1),
+    Stage(6000, _LONGEST, _RECALLING, (0.8, 0.0), samples=1),
+    Stage(3000, _LONGER, _EVEN, (0.5, 0.1), samples=60, share=2),
+    Stage(4400, _LONGER, _NAMING, (0.8, 0.1), layers=6, kept=0.25, tokens=8192),
+    Stage(600, _LONGER, _NAMING, (0.1, 0.02), samples=30, share=0.75, layers=6, tokens=8192),
 )
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Tokens (rows, length + 1), and the weight of each prediction (rows, length).
 
     ``rows`` numbers the predictions to learn from: those of answers, then some of what the user
@@ -122,29 +127,51 @@ def row(
 def batch(rng: Random, tokenizer: SentencePieceProcessor, stage: Stage) -> Batch:
     """The rows of one step, all of one length."""
     length = rng.choices(list(stage.lengths), list(stage.lengths.values()))[0]
-    rows = [row(rng, tokenizer, length, stage) for _ in range(TOKENS_PER_STEP // length)]
+    rows = [row(rng, tokenizer, length, stage) for _ in range(stage.tokens // length)]
     weights = torch.tensor([losses for _, losses in rows])
     order = weights.flatten() + torch.tensor([rng.random() for _ in range(weights.numel())])
     learned = order.topk(int(weights.numel() * _LEARNED)).indices
     return Batch(torch.tensor([tokens for tokens, _ in rows]), weights, learned.sort().values)
 
 
-def stages() -> Iterator[tuple[Stage, float, float]]:
-    """For every step: its stage, the share of the full learning rate, and the share in the mean."""
-    number = 0
+class Step(NamedTuple):
+    """A step's stage, the share of the full learning rate, and its share in the mean."""
+
+    stage: Stage
+    rate: float
+    share: float
+
+
+def plan() -> Iterator[Step]:
+    """Every step, in order."""
+    number, layers = 0, 0
     for stage in PLAN:
         start, end = stage.rates
         for step in range(stage.steps):
-            number += 1
+            number = number + 1 if stage.layers == layers else 1
+            layers = stage.layers
             rate = start + (end - start) * step / stage.steps
             passed = [done * stage.samples // stage.steps for done in (step, step + 1)]
             share = stage.share / stage.samples if passed[1] > passed[0] else 0.0
-            yield stage, rate * min(1.0, number / _WARM_UP), share
+            yield Step(stage, rate * min(1.0, number / _WARM_UP), share)
+
+
+class Batches(Dataset[Batch]):
+    """The batch of every step by its number, for whatever process makes it."""
+
+    def __init__(self, tokenizer: Path, seed: int, steps: list[Step]) -> None:
+        self._tokenizer = SentencePieceProcessor(model_file=str(tokenizer))
+        self._seed = seed
+        self._steps = steps
+
+    def __getitem__(self, number: int) -> Batch:
+        rng = Random(f"{self._seed}/{number}")
+        return batch(rng, self._tokenizer, self._steps[number].stage)
 
 
 def loss_of(model: DemoModel, data: Batch) -> Tensor:
     """Cross entropy of the positions to learn from, weighted and averaged."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(data.tokens.device.type, torch.bfloat16):
         logits = model(data.tokens[:, :-1], data.rows)
     targets = data.tokens[:, 1:].flatten()[data.rows]
     weights = data.weights.flatten()[data.rows]
@@ -170,28 +197,45 @@ class Mean:
 class Trainer:
     """The model, its two optimizers, its mean and the number of steps taken."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, device: str) -> None:
         torch.manual_seed(seed)
-        self.model = DemoModel(Shape())
+        self._device = device
+        self.steps = 0
+        self._begin(DemoModel(replace(Shape(), layers=PLAN[0].layers)))
+
+    def _begin(self, model: DemoModel) -> None:
+        """Go on with another model."""
+        self.model = model.to(self._device)
         matrices = [p for p in self.model.model.layers.parameters() if p.dim() == 2]
         chosen = {id(p) for p in matrices}
         others = [p for p in self.model.parameters() if id(p) not in chosen]
         self.muon = Muon(matrices, momentum=0.95)
         self.adamw = torch.optim.AdamW(others, lr=ADAMW_RATE, betas=(0.9, 0.95), weight_decay=0.0)
-        self.steps = 0
         self.mean = Mean()
         self._loss = torch.compile(loss_of, dynamic=False)
 
-    def step(self, data: Batch, rate: float) -> float:
-        """One update at the given share of the full learning rate; the loss before it."""
+    def deepen(self, layers: int, kept: float) -> None:
+        """Go on with the mean, in a model of more layers."""
+        self.model.load_state_dict(self.mean.weights or self.model.state_dict())
+        self._begin(deeper(self.model, layers))
+        if kept:
+            self.mean.add(self.model, kept)
+
+    def step(self, data: Batch, step: Step) -> Tensor:
+        """One update; the loss before it."""
+        if step.stage.layers > self.model.shape.layers:
+            self.deepen(step.stage.layers, step.stage.kept)
+        data = Batch(*(tensor.to(self._device, non_blocking=True) for tensor in data))
         loss: Tensor = self._loss(self.model, data)
         torch.autograd.backward(loss)
-        self.muon.step(MUON_RATE * rate)
-        self.adamw.param_groups[0]["lr"] = ADAMW_RATE * rate
+        self.muon.step(MUON_RATE * step.rate)
+        self.adamw.param_groups[0]["lr"] = ADAMW_RATE * step.rate
         self.adamw.step()
         self.adamw.zero_grad()
         self.steps += 1
-        return loss.item()
+        if step.share:
+            self.mean.add(self.model, step.share)
+        return loss.detach()
 
     def save(self, path: Path) -> None:
         state = {name: getattr(self, name).state_dict() for name in _PARTS}
@@ -200,32 +244,37 @@ class Trainer:
         temporary.replace(path)
 
     def restore(self, path: Path) -> None:
-        state = torch.load(path)
+        state = torch.load(path, map_location=self._device)
+        layers = len({name.split(".")[2] for name in state["model"] if ".layers." in name})
+        if layers > self.model.shape.layers:
+            self._begin(deeper(self.model, layers))
         for name in _PARTS:
             getattr(self, name).load_state_dict(state[name])
-        self.mean = Mean(**state.get("mean", {}))
+        self.mean = Mean(**state["mean"])
         self.steps = state["steps"]
 
 
-def train(out: Path, seed: int, *, resume: bool) -> None:
+def train(out: Path, seed: int, device: str, workers: int, *, resume: bool) -> None:
     """Runs the plan to its end, saving ``state.pt`` in ``out`` on the way."""
-    tokenizer = SentencePieceProcessor(model_file=str(out / "tokenizer.model"))
-    trainer = Trainer(seed)
+    trainer = Trainer(seed, device)
     if resume:
         trainer.restore(out / "state.pt")
-    first, started = trainer.steps, time.monotonic()
-    for number, (stage, rate, share) in enumerate(stages()):
-        if number < first:
-            continue
-        loss = trainer.step(batch(Random(f"{seed}/{number}"), tokenizer, stage), rate)
-        if share:
-            trainer.mean.add(trainer.model, share)
+    steps = list(plan())
+    first, started, done = trainer.steps, time.monotonic(), 0
+    batches = DataLoader(
+        Batches(out / "tokenizer.model", seed, steps),
+        batch_size=None,
+        sampler=range(first, len(steps)),
+        num_workers=workers,
+        pin_memory=device == "cuda",
+        prefetch_factor=4 if workers else None,
+    )
+    for step, data in zip(steps[first:], batches, strict=True):
+        loss = trainer.step(data, step)
+        done += step.stage.tokens
         if trainer.steps % _LOG_EVERY == 0:
-            speed = (trainer.steps - first) * TOKENS_PER_STEP / (time.monotonic() - started)
-            print(
-                f"step {trainer.steps} loss {loss:.3f} rate {rate:.3f} tokens/s {speed:.0f}",
-                flush=True,
-            )
+            print(f"step {trainer.steps} loss {loss.item():.4f} rate {step.rate:.3f}", end=" ")
+            print(f"tokens/s {done / (time.monotonic() - started):.0f}", flush=True)
         if trainer.steps % _SAVE_EVERY == 0:
             trainer.save(out / "state.pt")
     trainer.save(out / "state.pt")
@@ -239,11 +288,18 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder of tokenizer.model and state.pt"
     )
     parser.add_argument("--seed", type=int, default=20240101)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make the data")
     parser.add_argument("--resume", action="store_true", help="go on from state.pt")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    train(arguments.out, arguments.seed, resume=arguments.resume)
+    torch.set_float32_matmul_precision("high")
+    train(
+        arguments.out,
+        arguments.seed,
+        arguments.device,
+        arguments.workers,
+        resume=arguments.resume,
+    )
 
 
 if __name__ == "__main__":
