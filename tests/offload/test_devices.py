@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,18 @@ def test_importing_the_devices_does_not_import_llama_cpp() -> None:
     code += "print(sorted({'llama_cpp', 'numpy', 'gguf', 'psutil'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_devices_are_added_to_the_library_that_models_run_in() -> None:
+    """Wheels hold each library twice; a server told to the other copy would compute nothing."""
+    from llama_cpp.llama_cpp import _lib
+
+    name = "ggml_backend_register"
+    if not hasattr(_lib, name):
+        pytest.skip("this system finds a function only in the library that exports it")
+    mine, of_models = ggml_devices._functions()[name], getattr(_lib, name)
+    address = ctypes.c_void_p
+    assert ctypes.cast(mine, address).value == ctypes.cast(of_models, address).value
 
 
 def test_rpc_servers_need_a_build_with_rpc() -> None:
