@@ -37,7 +37,6 @@ SHAPES = {
     "1.2b": Shape(),
     # Layers as wide as SUS-Chat-34B's, as many as fill seconds and not minutes.
     "sus-chat": Shape(n_layer=2, n_embd=7168, n_ff=20480, n_head=56, n_head_kv=8, n_vocab=4096),
-    "sus-chat-34b": Shape(n_layer=60, n_embd=7168, n_ff=20480, n_head=56, n_head_kv=8),
 }
 
 

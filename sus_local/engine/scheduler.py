@@ -145,12 +145,14 @@ class Scheduler:
         """Tokens that the prefills of a batch may have."""
         budget = self._n_batch - num_decodes
         if num_decodes and self._prefill_rate:
-            chunk = max(_MIN_CHUNK_TOKENS, int(self._prefill_rate * MAX_STALL_S))
-            budget = min(budget, chunk)
-        elif not self._abortable:
-            chunk = max(_MIN_WHOLE_CHUNK_TOKENS, int(self._prefill_rate * MAX_CHUNK_S))
-            budget = min(budget, chunk)
+            return min(budget, self._chunk(MAX_STALL_S, _MIN_CHUNK_TOKENS))
+        if not self._abortable:
+            return min(budget, self._chunk(MAX_CHUNK_S, _MIN_WHOLE_CHUNK_TOKENS))
         return budget
+
+    def _chunk(self, seconds: float, least: int) -> int:
+        """Tokens that prefill computes in so many seconds, at the measured speed."""
+        return max(least, int(self._prefill_rate * seconds))
 
     def _share(self, prefills: list[Sequence], budget: int) -> list[tuple[Sequence, int]]:
         """Divide a budget: an even share for the first admitted, the rest for the shortest.
