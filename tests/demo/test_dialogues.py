@@ -68,6 +68,23 @@ def test_a_fact_is_recalled_as_it_was_told_last(language: Language) -> None:
         assert last in dialogues.ask(talk, "name")[1]
 
 
+def test_what_is_told_is_often_alike_so_that_it_must_be_kept_apart() -> None:
+    both = 0
+    for seed in range(100):
+        talk = Dialogue(Random(seed), "train", "en", Weights(), horizon=9)
+        list(islice(talk.turns(), 40))
+        both += {"friend", "dog"} <= talk.facts.keys()
+    assert both > 25
+
+
+def test_what_a_model_is_called_is_made_up_in_training_alone() -> None:
+    listed = {model for language in LANGUAGES for model in words.words(language, "model")}
+    for split, made_up in (("train", True), ("final", False)):
+        talk = Dialogue(Random(7), split, "en", Weights(), horizon=9)  # type: ignore[arg-type]
+        called = [dialogues.fill(talk, "{model}") for _ in range(200)]
+        assert (set(called) <= listed) is not made_up
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_fact_never_told_is_said_to_be_missing(language: Language) -> None:
     talk = Dialogue(Random(5), "train", language, Weights(), horizon=9)

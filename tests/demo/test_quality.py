@@ -34,13 +34,10 @@ LANGUAGES = ("en", "zh")
 # What the shipped checkpoint was measured at where it does not reach its goal. Such a skill is an
 # expected failure, told with its figure, and may not become worse.
 MEASURED: dict[tuple[str, str], float] = {
-    ("capital", "zh"): 0.975,
-    ("identity", "en"): 0.867,
+    ("follow", "zh"): 0.933,
     ("identity", "zh"): 0.75,
-    ("recall_name", "en"): 0.867,
-    ("recall_name", "zh"): 0.933,
-    ("recall_place", "en"): 0.933,
-    ("unknown", "en"): 0.85,
+    ("recall_name", "en"): 0.90,
+    ("recall_number", "en"): 0.933,
 }
 # Another processor rounds otherwise, and a close decision may fall to the other side.
 MARGIN = 0.05

@@ -21,9 +21,10 @@ SMALL_TALK = {
     "praise": 2, "statement": 5, "who": 12, "are_you": 10, "maker": 5, "abilities": 4,
 }  # fmt: skip
 FACTS = {
-    "name": 12, "number": 7, "city": 7, "origin": 3, "room": 3, "age": 3, "friend": 3, "dog": 3,
+    "name": 12, "number": 9, "city": 7, "origin": 5, "room": 4, "age": 4, "friend": 8, "dog": 8,
     "color": 1,
 }  # fmt: skip
+_ALIKE = (("name", "friend", "dog"), ("number", "room", "age"), ("city", "origin"), ("color",))
 LARGEST_ADDEND = 50
 _UNVARIED = ("hello", "good_morning", "good_evening", "thanks", "bye", "praise")
 _OPENINGS: dict[Language, tuple[str, ...]] = {
@@ -39,8 +40,10 @@ _OPENINGS: dict[Language, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _SWITCH_LANGUAGE = 0.12
+_TELL_ALIKE = 0.4
 _FOLLOW_UP = 0.45
 _MADE_UP_SLOT = 0.2
+_MADE_UP_MODEL = 0.3
 _MISSPELT = 0.1
 _MISSPELT_FROM = 6
 _SLOT = re.compile(r"(\{\w+\})")
@@ -293,7 +296,10 @@ class _Slots(dict[str, str]):
         kind = slot.rstrip("2")
         if kind == "country":
             return rng.choice(COUNTRIES).name.to(talk.language)
-        if kind != "model" and rng.random() < _MADE_UP_SLOT:
+        if kind == "model":
+            if talk.split == "train" and rng.random() < _MADE_UP_MODEL:
+                return words.model(rng)
+        elif rng.random() < _MADE_UP_SLOT:
             return self._made_up(capital=kind in ("person", "city"))
         return rng.choice(
             words.words_of(talk.language, kind, talk.split) or words.words(talk.language, kind)
@@ -308,7 +314,18 @@ class _Slots(dict[str, str]):
 
 
 def _tell(talk: Dialogue) -> tuple[str, str]:
-    return tell(talk, talk.rng.choices(list(FACTS), list(FACTS.values()))[0])
+    return tell(talk, _fact_to_tell(talk))
+
+
+def _fact_to_tell(talk: Dialogue) -> str:
+    """Any fact; often one that is easily taken for one that was told, or that one anew.
+
+    To keep the dog's name apart from the friend's is learned only where both were told.
+    """
+    if talk.facts and talk.rng.random() < _TELL_ALIKE:
+        told = talk.rng.choice(list(talk.facts))
+        return talk.rng.choice(next(facts for facts in _ALIKE if told in facts))
+    return talk.rng.choices(list(FACTS), list(FACTS.values()))[0]
 
 
 def tell(talk: Dialogue, fact: str) -> tuple[str, str]:

@@ -57,8 +57,8 @@ class Stage:
     shares of the full rate. ``prompt_weight`` is the loss weight of a token that the user
     writes, ``copy_weight`` that of an answer that copies, where one of another has weight 1.
     The mean takes the weights at so many ``samples``, evenly on the way of the stage and the last
-    at its end, with a ``share`` of it together. A stage of more ``layers`` than the one before
-    begins with that mean, made deeper; as a part of the new mean it counts ``kept``.
+    at its end, with a ``share`` of it together. A stage with ``kept`` begins with the mean so far,
+    made deeper where it has more ``layers``; as a part of a new mean that one counts ``kept``.
     """
 
     steps: int
@@ -79,6 +79,7 @@ _COPYING = Weights(talk=12, capital=9, unknown=9, sum=10, repeat=18, tell=17, as
 _RECALLING = Weights(talk=14, capital=9, unknown=9, sum=10, repeat=16, tell=18, ask=34)
 _EVEN = Weights(talk=18, capital=14, continent=5, unknown=11, sum=11, repeat=17, tell=18, ask=34)
 _NAMING = Weights(talk=17, capital=9, unknown=14, sum=9, repeat=14, tell=18, ask=38)
+_TELLING = Weights(talk=18, capital=12, unknown=14, sum=9, repeat=12, tell=20, ask=36)
 _MIXED = {256: 0.62, 512: 0.2, 1024: 0.15, 2048: 0.03}
 _LONGEST = {256: 0.1, 512: 0.3, 1024: 0.5, 2048: 0.1}
 _LONGER = {256: 0.45, 512: 0.32, 1024: 0.19, 2048: 0.04}
@@ -92,6 +93,12 @@ PLAN = (
     Stage(3000, _LONGER, _EVEN, (0.5, 0.1), samples=60, share=2),
     Stage(4400, _LONGER, _NAMING, (0.8, 0.1), layers=6, kept=0.25, tokens=8192),
     Stage(600, _LONGER, _NAMING, (0.1, 0.02), samples=30, share=0.75, layers=6, tokens=8192),
+    Stage(3600, _LONGER, _TELLING, (0.6, 0.15), layers=6, tokens=8192),
+    Stage(1200, _LONGER, _TELLING, (0.15, 0.03), samples=40, share=1, layers=6, tokens=8192),
+    Stage(1100, _LONGER, _TELLING, (0.25, 0.06), layers=6, kept=0.5, tokens=8192),
+    Stage(500, _LONGER, _TELLING, (0.06, 0.02), samples=25, share=0.5, layers=6, tokens=8192),
+    Stage(400, _LONGER, _TELLING, (0.1, 0.06), layers=6, kept=0.1, tokens=8192),
+    Stage(400, _LONGER, _TELLING, (0.06, 0.02), samples=25, share=0.9, layers=6, tokens=8192),
 )
 
 
@@ -135,25 +142,29 @@ def batch(rng: Random, tokenizer: SentencePieceProcessor, stage: Stage) -> Batch
 
 
 class Step(NamedTuple):
-    """A step's stage, the share of the full learning rate, and its share in the mean."""
+    """A step's stage, the share of the full learning rate, and its share in the mean.
+
+    One that ``renews`` begins with the mean.
+    """
 
     stage: Stage
     rate: float
     share: float
+    renews: bool = False
 
 
 def plan() -> Iterator[Step]:
     """Every step, in order."""
-    number, layers = 0, 0
+    number = 0
     for stage in PLAN:
         start, end = stage.rates
         for step in range(stage.steps):
-            number = number + 1 if stage.layers == layers else 1
-            layers = stage.layers
+            renews = step == 0 and stage.kept > 0
+            number = 1 if renews else number + 1
             rate = start + (end - start) * step / stage.steps
             passed = [done * stage.samples // stage.steps for done in (step, step + 1)]
             share = stage.share / stage.samples if passed[1] > passed[0] else 0.0
-            yield Step(stage, rate * min(1.0, number / _WARM_UP), share)
+            yield Step(stage, rate * min(1.0, number / _WARM_UP), share, renews)
 
 
 class Batches(Dataset[Batch]):
@@ -214,17 +225,16 @@ class Trainer:
         self.mean = Mean()
         self._loss = torch.compile(loss_of, dynamic=False)
 
-    def deepen(self, layers: int, kept: float) -> None:
-        """Go on with the mean, in a model of more layers."""
+    def renew(self, layers: int, kept: float) -> None:
+        """Go on with the mean, in a model of so many layers."""
         self.model.load_state_dict(self.mean.weights or self.model.state_dict())
-        self._begin(deeper(self.model, layers))
-        if kept:
-            self.mean.add(self.model, kept)
+        self._begin(deeper(self.model, layers) if layers > self.model.shape.layers else self.model)
+        self.mean.add(self.model, kept)
 
     def step(self, data: Batch, step: Step) -> Tensor:
         """One update; the loss before it."""
-        if step.stage.layers > self.model.shape.layers:
-            self.deepen(step.stage.layers, step.stage.kept)
+        if step.renews:
+            self.renew(step.stage.layers, step.stage.kept)
         data = Batch(*(tensor.to(self._device, non_blocking=True) for tensor in data))
         loss: Tensor = self._loss(self.model, data)
         torch.autograd.backward(loss)

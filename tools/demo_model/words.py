@@ -117,6 +117,12 @@ def made_up(rng: Random) -> str:
     return "".join(syllables)
 
 
+def model(rng: Random) -> str:
+    """What a language model could be called, such as ``Florpin-7B``."""
+    version = rng.choice(("", "", "", "-7B", "-34B", "-Chat", " 2", " 3.5", "GPT", "LM"))
+    return made_up(rng).capitalize() + version
+
+
 def characters(rng: Random, low: int = 1, high: int = 4) -> str:
     """A run of random Chinese characters; a few hold one that is spelled in bytes."""
     chosen = rng.choices(CHARACTERS, k=rng.randint(low, high))
