@@ -244,22 +244,36 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 class Watch(threading.Thread):
-    """Measures what lies on the disk, and kills the process when the output is so large."""
+    """Measures a process's memory and what lies on the disk; kills it when the output is so large.
+
+    Not by ``ru_maxrss``, which begins at what this process held when it started the other one.
+    """
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes], kill_bytes: float) -> None:
         super().__init__(daemon=True)
         self._folder, self._process, self._kill_bytes = folder, process, kill_bytes
-        self.peak_bytes = 0
+        self.peak_disk_bytes = 0
+        self.peak_memory_bytes = 0
 
     def run(self) -> None:
         while self._process.returncode is None:
             sizes = dict(_sizes(self._folder))
-            self.peak_bytes = max(self.peak_bytes, sum(sizes.values()))
+            self.peak_disk_bytes = max(self.peak_disk_bytes, sum(sizes.values()))
+            self.peak_memory_bytes = max(self.peak_memory_bytes, _peak_resident(self._process.pid))
             written = sum(size for path, size in sizes.items() if ".gguf" in path.name)
             if self._kill_bytes and written > self._kill_bytes:
                 self._process.kill()
                 return
             time.sleep(_SAMPLE_S)
+
+
+def _peak_resident(pid: int) -> int:
+    """The most memory that a process had so far; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _sizes(folder: Path) -> Iterator[tuple[Path, int]]:
@@ -290,8 +304,8 @@ def convert(folder: Path, hub: Hub, kind: str, kill_bytes: float = 0.0) -> dict[
         "status": process.returncode,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_memory_mb": round(usage.ru_maxrss / 1000),
-        "peak_disk_gb": round(watch.peak_bytes / 1e9, 2),
+        "peak_memory_mb": round(watch.peak_memory_bytes / 1e6),
+        "peak_disk_gb": round(watch.peak_disk_bytes / 1e9, 2),
         "fetched_gb": round((hub.num_sent - before) / 1e9, 2),
     }
 
