@@ -1,9 +1,9 @@
 """A conversation: turns as a tree, whose active branch is what the model sees.
 
 Each turn keeps the token ids of its prompt and of its answer as they were, so the history is never
-encoded again and its KV is found to the end. When the context is full, whole oldest turns leave,
-several at a time, never the system text; what stays is moved (``"shift"``, nothing is computed
-again) or computed anew (``"rebuild"``, exact). A message whose answer was cancelled before it began
+encoded again and its KV is found to the end. When the context is full, whole oldest turns leave
+(:mod:`sus_local.window`); what stays is moved (``"shift"``, nothing is computed again) or computed
+anew (``"rebuild"``, exact). A message whose answer was cancelled before it began
 stays a turn, to be answered by ``regenerate``; the model does not see it, and what is sent next
 follows the turn before it.
 
@@ -20,36 +20,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from sus_local import template
-from sus_local.engine.sequence import Shift, shifted_root
 from sus_local.errors import ContextOverflowError, RequestError
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
 from sus_local.stream import Answer, Channel, Item, Stream
 from sus_local.turn import ContextState, Turn
+from sus_local.window import Overflow, TurnPrompt, Window
 
 if TYPE_CHECKING:
     from sus_local.llm import LLM
-
-Overflow = Literal["shift", "rebuild", "error"]
-
-_MAX_RESERVE_TOKENS = 1024
-"""Kept free for an answer that names no ``max_tokens``, if a quarter of the context is not less."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    """What is sent for one turn."""
-
-    token_ids: tuple[int, ...]
-    turn_token_ids: tuple[int, ...]
-    num_dropped_turns: int
-    root: bytes
-    shift: Shift | None = None
-    notices: tuple[str, ...] = ()
 
 
 class Conversation:
@@ -72,16 +54,23 @@ class Conversation:
         turns: Iterable[Turn] = (),
         active: int | None = None,
     ) -> None:
-        if overflow not in ("shift", "rebuild", "error"):
-            raise RequestError(f"overflow is {overflow!r}", hint="shift, rebuild or error")
-        self.system = system
-        self.overflow = overflow
         self._llm = llm
+        self._window = Window(llm, overflow, system)
         self._turns = {turn.id: turn for turn in turns}
         newest = max(self._turns, default=None)
         self._active = newest if active is None else self._turn(active).id
         self._exchange: _Exchange | None = None
         self._lock = threading.RLock()
+
+    @property
+    def system(self) -> str | None:
+        """The text before the first turn."""
+        return self._window.system
+
+    @property
+    def overflow(self) -> Overflow:
+        """What happens when the context is full."""
+        return self._window.overflow
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -111,7 +100,7 @@ class Conversation:
         self._settle()
         turns = self._branch(self._active)
         dropped = turns[-1].num_dropped_turns if turns else 0
-        return ContextState(len(self._history(turns, dropped)), self._llm.n_ctx, dropped)
+        return ContextState(self._window.num_tokens(turns), self._llm.n_ctx, dropped)
 
     def send(self, text: str, *, sampling: SamplingParams | None = None) -> Stream:
         """Say something; the answer streams. Closing the stream ends it and keeps what came.
@@ -179,10 +168,10 @@ class Conversation:
         """
         with self._lock:
             self._settle()
-            self.system = system
+            self._window.system = system
             for turn in self._turns.values():
                 if turn.parent is None:
-                    prompt = self._encode_user(turn.user, first=True)
+                    prompt = self._window.encode_user(turn.user, first=True)
                     self._turns[turn.id] = replace(turn, prompt_token_ids=prompt)
 
     def siblings(self, turn: Turn | int) -> tuple[Turn, ...]:
@@ -194,7 +183,7 @@ class Conversation:
         """An answer beside the conversation, which it does not enter (a title, say)."""
         with self._lock:
             self._settle()
-            prompt = self._prompt(self._active, text, sampling)
+            prompt = self._window.prompt(self._branch(self._active), text, sampling)
         channel = Channel()
         self._llm.submit(
             prompt.token_ids,
@@ -210,7 +199,7 @@ class Conversation:
 
     def _start(self, parent: int | None, text: str, sampling: SamplingParams | None) -> Stream:
         params = replace(sampling or SamplingParams(), n=1)
-        prompt = self._prompt(parent, text, params)
+        prompt = self._window.prompt(self._branch(parent), text, params)
         exchange = _Exchange(self, parent, text, prompt, params)
         self._llm.submit(
             prompt.token_ids,
@@ -239,7 +228,7 @@ class Conversation:
             return False
         said = (*prompt.turn_token_ids, *token_ids)
         try:
-            shorter = self._drop_turns(turns, prompt.num_dropped_turns, said, prompt.root)
+            shorter = self._window.drop_turns(turns, prompt.num_dropped_turns, said, prompt.root)
         except ContextOverflowError:
             return False
         if shorter.num_dropped_turns == prompt.num_dropped_turns:
@@ -299,92 +288,6 @@ class Conversation:
             leaf = found[-1].parent
         return tuple(reversed(found))
 
-    # The prompt
-
-    def _prompt(self, parent: int | None, text: str, sampling: SamplingParams | None) -> _Prompt:
-        turns = self._branch(parent)
-        dropped = turns[-1].num_dropped_turns if turns else 0
-        new = self._encode_user(text, first=not turns)
-        past = self._history(turns, dropped)
-        num_tokens = len(past) + len(new)
-        root = self._root(turns)
-        if num_tokens + self._reserve(sampling) <= self._llm.n_ctx:
-            return _Prompt((*past, *new), new, dropped, root)
-        if self.overflow == "error" and turns:
-            raise self._too_long(num_tokens, "start a new conversation, or load a larger n_ctx")
-        return self._drop_turns(turns, dropped, new, root)
-
-    def _drop_turns(
-        self, turns: tuple[Turn, ...], dropped: int, new: tuple[int, ...], root: bytes
-    ) -> _Prompt:
-        """The prompt without so many of the oldest turns that half of the context is free."""
-        past, n_ctx, keep = self._history(turns, dropped), self._llm.n_ctx, dropped
-        room = max(n_ctx // 2 - len(new), 0)
-        while keep < len(turns) and len(self._history(turns, keep)) > room:
-            keep += 1
-        kept = self._history(turns, keep)
-        if len(kept) + len(new) >= n_ctx:
-            raise self._too_long(len(kept) + len(new), "shorten it, or load a larger n_ctx")
-        if keep == dropped:
-            return _Prompt((*past, *new), new, dropped, root)
-        start, gone = len(self._head()), len(past) - len(kept)
-        turns_gone = (
-            "the oldest turn" if keep - dropped == 1 else f"the {keep - dropped} oldest turns"
-        )
-        notice = f"{turns_gone} ({gone} tokens) left the context"
-        shift = None
-        if self.overflow == "shift":
-            shift = Shift(past, root, start, start + gone)
-            root = shifted_root(root, past, start, start + gone)
-        return _Prompt((*kept, *new), new, keep, root, shift, (notice,))
-
-    def _too_long(self, num_tokens: int, hint: str) -> ContextOverflowError:
-        n_ctx = self._llm.n_ctx
-        return ContextOverflowError(
-            f"the prompt has {num_tokens} tokens, the context holds {n_ctx} with the answer",
-            hint=hint,
-            num_tokens=num_tokens,
-            n_ctx=n_ctx,
-        )
-
-    def _reserve(self, sampling: SamplingParams | None) -> int:
-        """Tokens to keep free for the answer."""
-        wanted = sampling.max_tokens if sampling is not None else None
-        return min(wanted or _MAX_RESERVE_TOKENS, self._llm.n_ctx // 4)
-
-    def _head(self) -> tuple[int, ...]:
-        """The system text's tokens, which never leave."""
-        if self.system is None:
-            return ()
-        return tuple(self._llm.tokenize(self.system + template.SYSTEM_END))
-
-    def _encode_user(self, text: str, *, first: bool) -> tuple[int, ...]:
-        segment = template.user_segment(text, self.system if first else None)
-        self._llm.check_length(segment.text)
-        return tuple(self._llm.tokenize(segment.text))
-
-    def _history(self, turns: tuple[Turn, ...], dropped: int) -> tuple[int, ...]:
-        """The tokens of past turns as the model sees them."""
-        token_ids = list(self._head() if dropped else ())
-        for turn in turns[dropped:]:
-            token_ids += turn.prompt_token_ids
-            token_ids += turn.token_ids
-            if not turn.token_ids or turn.token_ids[-1] != self._llm.eos:
-                token_ids.append(self._llm.eos)
-        return tuple(token_ids)
-
-    def _root(self, turns: tuple[Turn, ...]) -> bytes:
-        """Where the branch's chain of KV blocks begins: every shift gave it another root."""
-        root, dropped = self._llm.root, 0
-        for index, turn in enumerate(turns):
-            if turn.num_dropped_turns > dropped and self.overflow == "shift":
-                past = self._history(turns[:index], dropped)
-                start = len(self._head())
-                gone = len(past) - len(self._history(turns[:index], turn.num_dropped_turns))
-                root = shifted_root(root, past, start, start + gone)
-            dropped = turn.num_dropped_turns
-        return root
-
 
 class _Exchange:
     """A message and its answer on the way: the feed between the model and the channel.
@@ -397,7 +300,7 @@ class _Exchange:
         conversation: Conversation,
         parent: int | None,
         text: str,
-        prompt: _Prompt,
+        prompt: TurnPrompt,
         sampling: SamplingParams,
     ) -> None:
         self.parent = parent

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sus_local import template
-from sus_local.answers import AnswerMemory, whole_characters
 from sus_local.backend.base import Backend
 from sus_local.engine.engine import Engine
 from sus_local.engine.loop import EngineLoop, Ticket
 from sus_local.engine.sequence import Request, Shift
-from sus_local.errors import ContextOverflowError, RequestError, SamplingError
+from sus_local.errors import SamplingError
 from sus_local.kv.blocks import root_key
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import RamTier
+from sus_local.prompt import Prompt, PromptEncoder
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams
 from sus_local.stream import Answer, AsyncFeed, Channel, Feed, Scores, Stream
@@ -32,17 +32,12 @@ from sus_local.stream import Answer, AsyncFeed, Channel, Feed, Scores, Stream
 if TYPE_CHECKING:
     import numpy as np
 
-    from sus_local.conversation import Conversation, Overflow
+    from sus_local.conversation import Conversation
     from sus_local.turn import Turn
-
-Prompt = str | Sequence[template.Message] | Sequence[int]
-"""Plain text (encoded as it is), messages (in the chat format), or token ids."""
+    from sus_local.window import Overflow
 
 DEFAULT_KV_RAM_BYTES = 1 << 30
 DEFAULT_MAX_SEQUENCES = 4
-
-_LONG_TOKEN = 16
-"""Bytes; there are longer ones, but no text is made of them."""
 
 
 class LLM:
@@ -67,7 +62,7 @@ class LLM:
         self._backend = backend
         self._info = backend.info
         self._defaults = _sampling_defaults(self._info.metadata)
-        self._answers = AnswerMemory()
+        self._encoder = PromptEncoder(backend, self._continuations)
         self.root = root_key(self._info.fingerprint)
         if store is None:
             store = BlockStore(RamTier(DEFAULT_KV_RAM_BYTES))
@@ -101,30 +96,15 @@ class LLM:
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; control tokens in it stay text."""
-        return self._backend.tokenize(text)
+        return self._encoder.tokenize(text)
 
     def check_length(self, text: str) -> None:
-        """Refuse a text that cannot fit before it is tokenized, which takes seconds a megabyte.
-
-        Raises:
-            ContextOverflowError: With the fewest tokens that it can have.
-        """
-        if len(text) <= _LONG_TOKEN * self.n_ctx:
-            return
-        longest = max(map(len, map(self._backend.token_bytes, range(self._info.n_vocab))))
-        fewest = -(-len(text.encode(errors="surrogatepass")) // max(1, longest))
-        if fewest >= self.n_ctx:
-            raise ContextOverflowError(
-                f"the prompt has at least {fewest} tokens, "
-                f"the context holds {self.n_ctx} with the answer",
-                hint="shorten it, or load the model with a larger n_ctx",
-                num_tokens=fewest,
-                n_ctx=self.n_ctx,
-            )
+        """See :meth:`sus_local.prompt.PromptEncoder.check_length`."""
+        self._encoder.check_length(text)
 
     def detokenize(self, token_ids: Iterable[int]) -> str:
         """The text of token ids; control tokens stand for nothing."""
-        checked = self._check_ids(list(token_ids))
+        checked = self._encoder.check_ids(list(token_ids))
         joined = b"".join(self._backend.token_bytes(token_id) for token_id in checked)
         return joined.decode("utf-8", errors="replace")
 
@@ -140,10 +120,7 @@ class LLM:
         An answer of this model that comes back as text takes its own tokens again, so that its KV
         is found; ``history="retokenize"`` encodes the text anew, as the transformers loop does.
         """
-        parts = template.segments(messages)
-        if history == "retokenize":
-            return template.encode(template.join_text(parts), self.tokenize, self.eos)
-        return [token_id for run in self._encode_each(parts) for token_id in run]
+        return self._encoder.messages(messages, history)
 
     def generate(
         self,
@@ -176,7 +153,10 @@ class LLM:
         """
         sampling = self._fill(sampling)
         channel = Channel(sampling.n)
-        self._submit(prompt, sampling, history, channel, channel.attach)
+        encoded = self._encoder.encode(prompt, history)
+        self.submit(
+            encoded.token_ids, sampling, channel, on_done=encoded.remember, attach=channel.attach
+        )
         return Stream(channel, sampling.n)
 
     async def agenerate(
@@ -207,8 +187,10 @@ class LLM:
         tickets: list[Ticket] = []
         num_open = sampling.n
         # Not on the event loop: a look for known answers waits for the engine's step to end.
-        token_ids, remember = await asyncio.to_thread(self._encode_prompt, prompt, history)
-        self.submit(token_ids, sampling, feed, on_done=remember, attach=tickets.append)
+        encoded = await asyncio.to_thread(self._encoder.encode, prompt, history)
+        self.submit(
+            encoded.token_ids, sampling, feed, on_done=encoded.remember, attach=tickets.append
+        )
         try:
             while num_open:
                 piece = await feed.get()
@@ -227,7 +209,7 @@ class LLM:
         """
         import numpy as np
 
-        ids = tuple(self._check_ids(token_ids))
+        ids = tuple(self._encoder.check_ids(token_ids))
         scores = Scores()
         if len(ids) != 1:
             greedy = SamplingParams(temperature=0)
@@ -324,85 +306,12 @@ class LLM:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _submit(
-        self,
-        prompt: Prompt,
-        sampling: SamplingParams,
-        history: template.History,
-        feed: Feed,
-        attach: Callable[[Ticket], None],
-    ) -> None:
-        token_ids, remember = self._encode_prompt(prompt, history)
-        self.submit(token_ids, sampling, feed, on_done=remember, attach=attach)
-
-    def _encode_prompt(
-        self, prompt: Prompt, history: template.History
-    ) -> tuple[list[int], Callable[[Result], None] | None]:
-        """Token ids, and what to do with the answer so that it is known when it comes back."""
-        if isinstance(prompt, str):
-            self.check_length(prompt)
-            return self.tokenize(prompt), None
-        if isinstance(prompt, (bytes, Mapping)) or not isinstance(prompt, Iterable):
-            kind = type(prompt).__name__
-            raise RequestError(f"the prompt is {kind}, expected text, messages or token ids")
-        messages: list[Any] = list(prompt)
-        if not messages or hasattr(messages[0], "__index__") or isinstance(messages[0], float):
-            return self._check_ids(messages), None
-        parts = template.segments(messages)
-        self.check_length("".join(part.text for part in parts if isinstance(part, template.Text)))
-        if history == "retokenize":
-            return self.encode(messages, history=history), None
-        runs = self._encode_each(parts)
-        token_ids = [token_id for run in runs for token_id in run]
-        continues = messages[-1]["role"] == "assistant"
-        begun = messages[-1]["content"] if continues else ""
-        start = len(token_ids) - (len(runs[-1]) if continues else 0)
-
-        def remember(result: Result) -> None:
-            said = without_end(result.token_ids, self._info.end_token_ids)
-            answer = (*token_ids[start:], *whole_characters(said, self._backend.token_bytes))
-            self._answers.remember(token_ids[:start], begun + result.text, answer)
-
-        return token_ids, remember
-
-    def _encode_each(self, parts: Sequence[template.Segment]) -> list[list[int]]:
-        """Token ids of each segment; those that follow a user's text may be known answers."""
-        runs: list[list[int]] = []
-        so_far: list[int] = []
-        for before, part in zip([None, *parts], parts, strict=False):
-            known = None
-            if isinstance(before, template.Text) and isinstance(part, template.Text):
-                known = self._known_answer(so_far, part.text)
-            runs.append(list(known or template.encode([part], self.tokenize, self.eos)))
-            so_far += runs[-1]
-        return runs
-
-    def _check_ids(self, token_ids: Sequence[Any]) -> list[int]:
-        for index, token_id in enumerate(token_ids):
-            if not hasattr(token_id, "__index__") or not 0 <= token_id < self._info.n_vocab:
-                raise RequestError(
-                    f"token {index} is {token_id!r}, ids go from 0 to {self._info.n_vocab - 1}",
-                    index=index,
-                    n_vocab=self._info.n_vocab,
-                )
-        return [int(token_id) for token_id in token_ids]
-
-    def _known_answer(self, token_ids: list[int], text: str) -> tuple[int, ...] | None:
-        """The tokens of an answer that this process, or one before it, generated."""
-        known = self._answers.recall(token_ids, text)
-        if known is not None:
-            return known
+    def _continuations(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
         store = self._loop.engine.store
-        futures = self._loop.call(lambda: list(store.following(self.root, token_ids)))
-        return self._answers.find(text, futures, self._backend.token_bytes)
+        return self._loop.call(lambda: list(store.following(self.root, token_ids)))
 
     def _fill(self, sampling: SamplingParams | None) -> SamplingParams:
         return (sampling or SamplingParams()).with_defaults(self._defaults)
-
-
-def without_end(token_ids: tuple[int, ...], ends: frozenset[int]) -> tuple[int, ...]:
-    """An answer's tokens without the token that ended it."""
-    return token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
 
 
 _DEFAULT_KEYS = {

@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from sus_local import LLM, Result, SamplingParams, Stream
@@ -21,12 +19,9 @@ from sus_local.errors import (
     ContextOverflowError,
     EngineClosedError,
     GrammarError,
-    MessagesError,
     QueueFullError,
     RequestError,
 )
-from sus_local.kv.store import BlockStore
-from sus_local.kv.tiers import DiskTier, RamTier
 
 HI = [{"role": "user", "content": "hi"}]
 GREEDY = SamplingParams(temperature=0)
@@ -78,68 +73,7 @@ def reply(*answers: str) -> list[dict[str, str]]:
     return [*messages, {"role": "user", "content": "q"}]
 
 
-# Prompts
-
-
-def test_a_prompt_is_text_messages_or_token_ids() -> None:
-    with model("ok") as llm:
-        results = [
-            llm.generate(llm.render(HI)),
-            llm.generate(HI),
-            llm.generate(llm.encode(HI)),
-        ]
-    assert {result.text for result in results} == {"ok"}
-    assert len({result.usage.prompt_tokens for result in results}) == 1
-
-
-@pytest.mark.parametrize("wrong", [[-1], [5, 259], [5, "6"], [5, 1.5]])
-def test_token_ids_outside_the_vocabulary_are_refused(wrong: list[Any]) -> None:
-    with model("ok") as llm:
-        with pytest.raises(RequestError) as caught:
-            llm.generate(wrong)
-        assert caught.value.n_vocab == 259
-        with pytest.raises(RequestError):
-            llm.score(wrong)
-
-
-def test_messages_that_are_no_conversation_are_refused() -> None:
-    with model("ok") as llm, pytest.raises(MessagesError):
-        llm.generate([{"role": "assistant", "content": "x"}])
-
-
-@pytest.mark.parametrize("prompt", ["", []])
-def test_an_empty_prompt_is_refused(prompt: Any) -> None:
-    with model("ok") as llm, pytest.raises(RequestError):
-        llm.generate(prompt)
-
-
-def test_a_prompt_that_cannot_fit_is_refused_with_both_numbers() -> None:
-    with model("ok", n_ctx=64) as llm:
-        with pytest.raises(ContextOverflowError) as caught:
-            llm.generate("x" * 64)
-        assert (caught.value.num_tokens, caught.value.n_ctx) == (64, 64)
-        assert llm.generate("x" * 63, sampling=GREEDY).finish_reason in ("stop", "length")
-
-
-@pytest.mark.parametrize("prompt", [None, 5, b"hi", {"role": "user", "content": "hi"}])
-def test_what_is_no_prompt_is_refused(prompt: Any) -> None:
-    with model("ok") as llm, pytest.raises(RequestError, match="expected text, messages or token"):
-        llm.generate(prompt)
-
-
-@pytest.mark.parametrize("prompt", [["hi"], [{"role": "user", "content": "hi"}, 5], [1.0, 2.0]])
-def test_what_is_neither_message_nor_token_is_refused(prompt: Any) -> None:
-    with model("ok") as llm, pytest.raises(RequestError, match=r"message \d is|token 0 is 1\.0"):
-        llm.generate(prompt)
-
-
-def test_token_ids_may_be_those_of_numpy() -> None:
-    with model("ok") as llm:
-        token_ids = llm.tokenize("abc")
-        expected = llm.generate(token_ids, sampling=GREEDY).token_ids
-        for same in (np.array(token_ids), [np.int32(each) for each in token_ids]):
-            assert llm.generate(same, sampling=GREEDY).token_ids == expected
-        assert llm.score(np.array(token_ids)).tolist() == llm.score(token_ids).tolist()
+# Defaults
 
 
 def test_a_model_brings_its_own_sampling_defaults() -> None:
@@ -592,93 +526,3 @@ def test_errors_reach_async_callers() -> None:
         llm.close()
         with pytest.raises(EngineClosedError):
             asyncio.run(ask(llm))
-
-
-# Answers that come back as text
-
-
-class Diphthongs(Fake):
-    """Encodes ``ab`` as one token, which the model itself never writes."""
-
-    _AB = 1
-
-    def tokenize(self, text: str) -> list[int]:
-        found: list[int] = []
-        for part in text.split("ab"):
-            found += [*super().tokenize(part), self._AB]
-        return found[:-1]
-
-    def token_bytes(self, token_id: int) -> bytes:
-        return b"ab" if token_id == self._AB else super().token_bytes(token_id)
-
-
-def diphthongs(answer: str, store: BlockStore | None = None) -> LLM:
-    return LLM(Diphthongs(script=lambda prompt: answer.encode(), n_ctx=4096), store=store)
-
-
-def test_an_answer_that_comes_back_takes_its_own_tokens() -> None:
-    with diphthongs("cab") as llm:
-        first = llm.generate(reply())
-        second = llm.generate(reply("cab"))
-        encoded = llm.encode(reply("cab"))
-        third = llm.generate(reply("cab", "cab"))
-    answer = Fake().tokenize("cab")
-    assert list(first.token_ids) == [*answer, 2]
-    assert encoded == [*llm_prompt("q"), *answer, 2, *llm_prompt("q")]
-    # The end token is the last sampled one: it has no KV yet.
-    assert second.usage.cached_tokens == first.usage.prompt_tokens + 3
-    assert third.usage.cached_tokens == second.usage.prompt_tokens + 3
-
-
-def llm_prompt(text: str) -> list[int]:
-    return Fake().tokenize(f"### Human: {text}\n\n### Assistant: ")
-
-
-def test_retokenized_history_encodes_answers_anew() -> None:
-    with diphthongs("cab") as llm:
-        llm.generate(reply())
-        anew = llm.encode(reply("cab"), history="retokenize")
-    assert Diphthongs._AB in anew
-
-
-def test_an_answer_of_an_earlier_process_takes_its_own_tokens(tmp_path: Path) -> None:
-    for expected in (0, len(llm_prompt("q")) + 3):
-        store = BlockStore(RamTier(1 << 20), DiskTier(tmp_path, 1 << 20))
-        with diphthongs("cab", store) as llm:
-            if expected == 0:
-                llm.generate(reply())
-            else:
-                assert llm.generate(reply("cab")).usage.cached_tokens == expected
-
-
-def test_an_empty_answer_comes_back_as_nothing(tmp_path: Path) -> None:
-    for _ in range(2):
-        store = BlockStore(RamTier(1 << 20), DiskTier(tmp_path, 1 << 20))
-        with diphthongs("", store) as llm:
-            llm.generate(reply(""))
-            assert llm.encode(reply("")) == [*llm_prompt("q"), 2, *llm_prompt("q")]
-
-
-def test_an_answer_that_is_continued_is_known_as_a_whole() -> None:
-    """The beginning comes back as other tokens than the text alone would make."""
-    begun = [*reply(), {"role": "assistant", "content": "cab"}]
-    with diphthongs("cabbage", BlockStore(RamTier(0))) as llm:
-        cut = llm.generate(reply(), sampling=SamplingParams(max_tokens=3))
-        rest = llm.generate(begun)
-        known = llm.encode(reply("cabbage"))
-    assert (cut.text, rest.text) == ("cab", "bage")
-    assert rest.usage.cached_tokens == cut.usage.prompt_tokens + 2
-    assert Diphthongs._AB not in known
-
-
-def test_continuing_an_answer_that_was_cut_within_a_character_breaks_none() -> None:
-    with diphthongs("中文") as llm:
-        cut = llm.generate(reply(), sampling=SamplingParams(max_tokens=4))
-        rest = llm.generate([*reply(), {"role": "assistant", "content": cut.text}])
-    assert (cut.text, rest.text) == ("中", "文")
-
-
-def test_text_that_the_model_did_not_write_is_just_encoded() -> None:
-    with diphthongs("cab") as llm:
-        llm.generate(reply())
-        assert Diphthongs._AB in llm.encode(reply("ab"))

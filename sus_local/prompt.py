@@ -1,0 +1,172 @@
+"""From what a caller sends to token ids: :class:`PromptEncoder`.
+
+>>> from sus_local.backend.fake import Fake
+>>> encoder = PromptEncoder(Fake(), lambda prompt: ())
+>>> encoder.encode("hi").token_ids == tuple(encoder.tokenize("hi"))
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sus_local import template
+from sus_local.answers import AnswerMemory, whole_characters
+from sus_local.backend.base import Backend
+from sus_local.errors import ContextOverflowError, RequestError
+from sus_local.results import Result
+
+Prompt = str | Sequence[template.Message] | Sequence[int]
+"""Plain text (encoded as it is), messages (in the chat format), or token ids."""
+
+Continuations = Callable[[Sequence[int]], Iterable[tuple[int, ...]]]
+"""What was said after a prompt in the time that the prompt cache reaches back."""
+
+_LONG_TOKEN = 16
+"""Bytes; there are longer ones, but no text is made of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """A prompt as the engine takes it.
+
+    Attributes:
+        token_ids: All of it.
+        remember: What to do with the answer, so that it is known when it comes back as text; None
+            where it will not.
+    """
+
+    token_ids: tuple[int, ...]
+    remember: Callable[[Result], None] | None = None
+
+
+class PromptEncoder:
+    """Encodes prompts; an answer that comes back as text takes its own tokens again.
+
+    Args:
+        backend: The model.
+        continuations: Where answers are looked for that this process did not give.
+    """
+
+    def __init__(self, backend: Backend, continuations: Continuations) -> None:
+        self._backend = backend
+        self._info = backend.info
+        self._answers = AnswerMemory()
+        self._continuations = continuations
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of plain text; control tokens in it stay text."""
+        return self._backend.tokenize(text)
+
+    def encode(self, prompt: Prompt, history: template.History = "exact") -> EncodedPrompt:
+        """Token ids of any prompt.
+
+        Raises:
+            RequestError: It is none, or an id is out of the vocabulary.
+            MessagesError: The messages are no conversation.
+            ContextOverflowError: It is so long that it cannot fit.
+        """
+        if isinstance(prompt, str):
+            self.check_length(prompt)
+            return EncodedPrompt(tuple(self.tokenize(prompt)))
+        if isinstance(prompt, (bytes, Mapping)) or not isinstance(prompt, Iterable):
+            kind = type(prompt).__name__
+            raise RequestError(f"the prompt is {kind}, expected text, messages or token ids")
+        items: list[Any] = list(prompt)
+        if not items or hasattr(items[0], "__index__") or isinstance(items[0], float):
+            return EncodedPrompt(tuple(self.check_ids(items)))
+        return self._encode_messages(items, history)
+
+    def messages(
+        self, messages: Sequence[template.Message], history: template.History
+    ) -> list[int]:
+        """Token ids of a conversation, whatever its length."""
+        parts = template.segments(messages)
+        if history == "retokenize":
+            return template.encode(template.join_text(parts), self.tokenize, self._info.eos)
+        return [token_id for run in self._runs(parts) for token_id in run]
+
+    def check_length(self, text: str) -> None:
+        """Refuse a text that cannot fit before it is tokenized, which takes seconds a megabyte.
+
+        Raises:
+            ContextOverflowError: With the fewest tokens that it can have.
+        """
+        n_ctx = self._info.n_ctx
+        if len(text) <= _LONG_TOKEN * n_ctx:
+            return
+        longest = max(map(len, map(self._backend.token_bytes, range(self._info.n_vocab))))
+        fewest = -(-len(text.encode(errors="surrogatepass")) // max(1, longest))
+        if fewest >= n_ctx:
+            raise ContextOverflowError(
+                f"the prompt has at least {fewest} tokens, "
+                f"the context holds {n_ctx} with the answer",
+                hint="shorten it, or load the model with a larger n_ctx",
+                num_tokens=fewest,
+                n_ctx=n_ctx,
+            )
+
+    def check_ids(self, token_ids: Sequence[Any]) -> list[int]:
+        """The same ids as numbers of Python.
+
+        Raises:
+            RequestError: One is no number, or out of the vocabulary.
+        """
+        for index, token_id in enumerate(token_ids):
+            if not hasattr(token_id, "__index__") or not 0 <= token_id < self._info.n_vocab:
+                raise RequestError(
+                    f"token {index} is {token_id!r}, ids go from 0 to {self._info.n_vocab - 1}",
+                    index=index,
+                    n_vocab=self._info.n_vocab,
+                )
+        return [int(token_id) for token_id in token_ids]
+
+    def _encode_messages(
+        self, messages: Sequence[template.Message], history: template.History
+    ) -> EncodedPrompt:
+        parts = template.segments(messages)
+        self.check_length("".join(part.text for part in parts if isinstance(part, template.Text)))
+        if history == "retokenize":
+            return EncodedPrompt(tuple(self.messages(messages, history)))
+        runs = self._runs(parts)
+        token_ids = tuple(token_id for run in runs for token_id in run)
+        continues = messages[-1]["role"] == "assistant"
+        begun = messages[-1]["content"] if continues else ""
+        start = len(token_ids) - (len(runs[-1]) if continues else 0)
+
+        def remember(result: Result) -> None:
+            said = without_end(result.token_ids, self._info.end_token_ids)
+            answer = (*token_ids[start:], *whole_characters(said, self._backend.token_bytes))
+            self._answers.remember(token_ids[:start], begun + result.text, answer)
+
+        return EncodedPrompt(token_ids, remember)
+
+    def _runs(self, parts: Sequence[template.Segment]) -> list[list[int]]:
+        """Token ids of each segment; those that follow a user's text may be known answers."""
+        runs: list[list[int]] = []
+        so_far: list[int] = []
+        for before, part in zip([None, *parts], parts, strict=False):
+            known = None
+            if isinstance(before, template.Text) and isinstance(part, template.Text):
+                known = self._known_answer(so_far, part.text)
+            runs.append(list(known or template.encode([part], self.tokenize, self._info.eos)))
+            so_far += runs[-1]
+        return runs
+
+    def _known_answer(self, token_ids: list[int], text: str) -> tuple[int, ...] | None:
+        """The tokens of an answer that this process, or one before it, generated."""
+        known = self._answers.recall(token_ids, text)
+        if known is not None:
+            return known
+        return self._answers.find(text, self._continuations(token_ids), self._backend.token_bytes)
+
+
+def without_end(token_ids: tuple[int, ...], ends: frozenset[int]) -> tuple[int, ...]:
+    """An answer's tokens without the token that ended it.
+
+    >>> without_end((5, 6, 2), frozenset({2}))
+    (5, 6)
+    """
+    return token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
