@@ -28,7 +28,7 @@
     │   ├── MessagesError            the roles or contents of a conversation are wrong
     │   ├── ContextOverflowError     more tokens than the context holds
     │   ├── SamplingError            a sampling parameter is out of range
-    │   ├── GrammarError             a grammar or JSON schema cannot be compiled
+    │   ├── GrammarError             a grammar or JSON schema cannot be followed
     │   └── PresetError              no such preset, or one that is wrong
     ├── EngineError                  the engine cannot serve
     │   ├── EngineClosedError
@@ -194,7 +194,7 @@ class SamplingError(RequestError):
 
 
 class GrammarError(RequestError):
-    """A grammar or JSON schema cannot be compiled."""
+    """A grammar or JSON schema cannot be compiled, or leads to where no token may come."""
 
 
 class PresetError(RequestError):

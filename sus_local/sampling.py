@@ -54,7 +54,7 @@ class SamplingParams:
         stop_token_ids: Tokens that end the answer, besides the model's own.
         ignore_eos: Go on after the model's end token (benchmarks).
         grammar: A GBNF grammar that the answer has to follow.
-        json_schema: A JSON schema that the answer has to follow; ``{}`` for any JSON.
+        json_schema: A JSON schema that the answer has to follow; ``{}`` for any object.
         logprobs: Report the log-probability of each token.
         top_logprobs: And those of this many most likely ones.
         n: How many answers to make from one prefill of the prompt.

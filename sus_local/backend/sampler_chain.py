@@ -1,25 +1,24 @@
 """A llama.cpp sampler chain for one answer, in the order that llama.cpp's own programs use.
 
-Logit bias, grammar, penalties, DRY, top-k, typical, top-p, min-p, XTC, temperature, then the draw.
-Where only the most likely token is asked for, no chain.
+Logit bias, penalties, DRY, top-k, typical, top-p, min-p, XTC, temperature, then the draw. Where
+only the most likely token is asked for, no chain. Grammars and schemas come before all that, see
+:mod:`sus_local.backend.rules`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from llama_cpp import llama_cpp as c
 
-from sus_local.errors import GrammarError, SamplingError
+from sus_local.backend.rules import Logits
+from sus_local.errors import SamplingError
 from sus_local.sampling import SamplingParams
 
 _MOST_BIAS = 1e6
-"""Forbids as well as infinity does, but leaves a grammar a token where it allows no other one:
-llama.cpp ends the process when the token that it has to take is against the grammar."""
+"""Forbids as well as infinity does, but leaves a grammar a token where it allows no other one."""
 
 
 class SamplerChain:
@@ -48,11 +47,9 @@ class SamplerChain:
         chain_params = c.llama_sampler_chain_default_params()
         chain_params.no_perf = True
         self._chain = c.llama_sampler_chain_init(chain_params)
-        self._kept: list[Any] = []
         try:
             self._fill(vocab, n_ctx, params, seed)
             self._look_back(vocab, n_ctx, params, past_token_ids)
-            self._add_grammar(vocab, params)
         except BaseException:
             self.close()
             raise
@@ -147,20 +144,6 @@ class SamplerChain:
             for token_id in past_token_ids[-n_ctx:]:
                 c.llama_sampler_accept(self._chain, token_id)
 
-    def _add_grammar(self, vocab: Any, params: SamplingParams) -> None:
-        """Before everything else; added last, since the prompt does not follow the grammar."""
-        grammar = _grammar(params)
-        if grammar is None:
-            return
-        sampler = c.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
-        if not sampler:
-            raise GrammarError("the grammar cannot be compiled", hint="it needs a rule named root")
-        rest = []
-        while c.llama_sampler_chain_n(self._chain):
-            rest.append(c.llama_sampler_chain_remove(self._chain, 0))
-        for part in [sampler, *rest]:
-            self._add(part)
-
 
 class MostLikely:
     """Takes the most likely token, straight from llama.cpp's row of logits.
@@ -168,36 +151,24 @@ class MostLikely:
     A chain would first make a table of the whole vocabulary: 0.1 ms for 64000 tokens.
 
     Args:
-        context: The ``llama_context``.
-        n_vocab: Length of a row.
+        logits: The row of a batch row.
     """
 
-    def __init__(self, context: Any, n_vocab: int) -> None:
-        self._context = context
-        self._row_type = ctypes.c_float * n_vocab
-        self._rows: dict[int, np.ndarray[Any, np.dtype[np.float32]]] = {}
+    def __init__(self, logits: Callable[[int], Logits]) -> None:
+        self._logits = logits
 
     @staticmethod
     def suits(params: SamplingParams) -> bool:
         """Whether nothing changes the logits."""
         changed = params.logit_bias or params.dry_multiplier or _has_penalties(params)
-        ruled = params.grammar is not None or params.json_schema is not None
-        return params.greedy and not changed and not ruled
+        return params.greedy and not changed
 
     def sample(self, row: int) -> int:
         """The next token from the logits of batch row ``row``."""
-        pointer = c.llama_get_logits_ith(self._context, row)
-        address = ctypes.addressof(pointer.contents)
-        logits = self._rows.get(address)
-        if logits is None:
-            row_of_logits: Any = self._row_type.from_address(address)
-            view = np.frombuffer(row_of_logits, dtype=np.float32)
-            logits = self._rows[address] = view
-        return int(logits.argmax())
+        return int(self._logits(row).argmax())
 
     def close(self) -> None:
-        """Let go of the rows."""
-        self._rows.clear()
+        """Nothing to free."""
 
 
 def _within(last_n: int, n_ctx: int) -> int:
@@ -212,26 +183,3 @@ def _within(last_n: int, n_ctx: int) -> int:
 def _has_penalties(params: SamplingParams) -> bool:
     amounts = (params.frequency_penalty, params.presence_penalty)
     return params.repetition_penalty not in (None, 1.0) or any(amounts)
-
-
-def _grammar(params: SamplingParams) -> str | None:
-    """The GBNF of a grammar or JSON schema, or None."""
-    if params.json_schema is None:
-        return params.grammar
-    from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
-
-    if not params.json_schema:
-        return str(JSON_GBNF)
-    try:
-        grammar = str(json_schema_to_gbnf(json.dumps(params.json_schema)))
-    except Exception as error:
-        raise GrammarError(
-            f"the JSON schema cannot be made a grammar: {error}",
-            hint="see the JSON schema features that llama.cpp's grammars support",
-        ) from error
-    return grammar.replace(_ANY_CHARACTER, _JSON_CHARACTER)
-
-
-_ANY_CHARACTER = r'char ::= [^"\\] |'
-_JSON_CHARACTER = r'char ::= [^"\\\x00-\x1F] |'
-"""The bindings let strings have raw newlines, which JSON does not."""

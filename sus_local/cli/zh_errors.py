@@ -27,6 +27,7 @@ ERRORS: Mapping[str, str] = {
         "tensor_split 有 {count} 份，llama.cpp 最多接受 {most} 份"
     ),
     "the grammar cannot be compiled": "语法无法编译",
+    "the grammar cannot be compiled: {reason}": "语法无法编译：{reason}",
     "no cells for {total} tokens": "没有可容纳 {total} 个 token 的位置",
     "the installed llama.cpp was built without RPC": "已安装的 llama.cpp 编译时没有 RPC",
     "llama-cpp-python is not installed": "没有安装 llama-cpp-python",
@@ -48,7 +49,16 @@ ERRORS: Mapping[str, str] = {
     "logit_bias names token {token}, the vocabulary has {count}": (
         "logit_bias 指定了 token {token}，词表只有 {count} 个"
     ),
-    "the JSON schema cannot be made a grammar: {error}": "无法由该 JSON 模式得到语法：{error}",
+    "the JSON schema cannot be followed: {reason}": "无法遵循该 JSON 模式：{reason}",
+    "after {num} tokens the rules of the answer allow no other one": (
+        "生成 {num} 个 token 之后，回答的规则不允许任何 token"
+    ),
+    "the grammar has groups {depth} deep, at most {most} can be compiled": (
+        "语法的分组嵌套了 {depth} 层，最多可编译 {most} 层"
+    ),
+    "the grammar has no character at {place}, but half of one": (
+        "语法在第 {place} 个位置不是完整的字符"
+    ),
     "nothing is recorded to verify {name} against": "没有可用来校验 {name} 的记录",
     "{name} is missing": "{name} 缺失",
     "{name} has {size} bytes, expected {expected}": "{name} 有 {size} 字节，应为 {expected} 字节",

@@ -80,10 +80,17 @@ HINTS: Mapping[str, str] = {
     "try a smaller n_ctx, or kv_type='q8_0'": "请试试更小的 n_ctx，或 kv_type='q8_0'",
     "convert a checkpoint with: {command}": "转换检查点：{command}",
     "load it again": "请重新加载",
-    "it needs a rule named root": "需要名为 root 的规则",
-    "see the JSON schema features that llama.cpp's grammars support": (
-        "请查看 llama.cpp 的语法支持哪些 JSON 模式功能"
+    "see grammars/README.md of llama.cpp; the first rule is root": (
+        "请参阅 llama.cpp 的 grammars/README.md；首条规则名为 root"
     ),
+    "leave out what is named, or give its rules in the prompt": (
+        "请去掉所指的部分，或在提示词中说明其规则"
+    ),
+    "the grammar or schema asks for what the vocabulary cannot say": (
+        "语法或模式要求的内容，词表无法表达"
+    ),
+    "give the inner groups rules of their own": "请把内层分组写成单独的规则",
+    "write it as UTF-8": "请使用 UTF-8",
     "only files from sus-local convert and sus-local pull have checksums": (
         "只有 sus-local convert 和 sus-local pull 得到的文件有校验和"
     ),

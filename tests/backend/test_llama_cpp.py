@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import subprocess
@@ -26,7 +25,6 @@ from sus_local.backend.sampler_chain import MostLikely
 from sus_local.errors import (
     ContextOverflowError,
     EngineClosedError,
-    GrammarError,
     InvalidModelError,
     ModelError,
     ModelLoadError,
@@ -227,60 +225,6 @@ def test_mirostat_aims_at_its_entropy(llm: LLM, version: int) -> None:
     assert surprise(0.1) < surprise(8.0)
 
 
-def test_a_grammar_is_followed(llm: LLM) -> None:
-    grammar = 'root ::= [a-c]+ "-" ("中" | "国")'
-    for seed in range(4):
-        text = say(llm, seed=seed, ignore_eos=False, grammar=grammar, temperature=2.0).text
-        head, dash, tail = text.partition("-")
-        assert not set(head) - set("abc")
-        assert not dash or tail in ("中", "国", "")
-
-
-def test_a_json_schema_is_followed(llm: LLM) -> None:
-    schema = {
-        "type": "object",
-        "properties": {"n": {"enum": [1, 2, 3]}, "ok": {"type": "boolean"}},
-        "required": ["n", "ok"],
-        "additionalProperties": False,
-    }
-    for seed in range(4):
-        params = {"json_schema": schema, "ignore_eos": False, "max_tokens": 60, "seed": seed}
-        found = json.loads(say(llm, **params).text)
-        assert found["n"] in (1, 2, 3)
-        assert isinstance(found["ok"], bool)
-
-
-def test_an_empty_schema_means_any_json(llm: LLM) -> None:
-    result = say(llm, json_schema={}, ignore_eos=False, max_tokens=200)
-    assert result.text.lstrip()[0] == "{"
-    if result.finish_reason == "stop":
-        json.loads(result.text)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"grammar": "root ::= ("},
-        {"grammar": "other ::= [a]"},
-        {"grammar": 'root ::= root "a"'},
-        {"json_schema": {"type": "no such type"}},
-        {"json_schema": {"$ref": "#/nowhere"}},
-    ],
-    ids=str,
-)
-def test_what_cannot_be_compiled_is_refused(llm: LLM, wrong: dict[str, Any]) -> None:
-    with pytest.raises(GrammarError):
-        say(llm, **wrong)
-    assert say(llm, temperature=0).text
-
-
-def test_a_bias_against_all_that_a_grammar_allows_does_no_harm(llm: LLM) -> None:
-    """llama.cpp ends the process where the token that it has to take is against the grammar."""
-    against = {i: -math.inf for i in range(llm._info.n_vocab) if "y" in llm.detokenize([i])}
-    result = say(llm, grammar='root ::= "yes"', logit_bias=against, ignore_eos=False)
-    assert result.text == "yes"
-
-
 # Logits
 
 
@@ -303,8 +247,6 @@ def test_the_most_likely_token_is_that_of_a_greedy_chain(llm: LLM, question: str
         {"repetition_penalty": 1.1},
         {"presence_penalty": 0.1},
         {"dry_multiplier": 0.8},
-        {"grammar": 'root ::= "a"'},
-        {"json_schema": {}},
     ],
     ids=str,
 )

@@ -1,0 +1,85 @@
+"""What an answer has to obey, as masks over the logits: :class:`RuledSampler`.
+
+The tokens that the rules forbid are taken out before anything else looks at the logits, as in
+llama.cpp's own programs. Where no token is left the answer fails alone: llama.cpp's grammar sampler
+would end the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from sus_local.backend.base import Sampler
+from sus_local.errors import GrammarError
+
+Logits = np.ndarray[Any, np.dtype[np.float32]]
+"""One row, a number for each token of the vocabulary."""
+
+FORBIDDEN = np.float32(-np.inf)
+
+
+class Rules(Protocol):
+    """The state of one answer under a grammar or a schema."""
+
+    def forbid(self, logits: Logits) -> None:
+        """Set the logits of what must not come next to :data:`FORBIDDEN`.
+
+        Raises:
+            GrammarError: The rules are too complex to follow.
+        """
+        ...
+
+    def accept(self, token_id: int) -> None:
+        """Go on behind a token that was not forbidden."""
+        ...
+
+    def close(self) -> None:
+        """Free it."""
+        ...
+
+
+class RuledSampler:
+    """Implements :class:`sus_local.backend.base.Sampler` under rules.
+
+    Args:
+        inner: Picks among the tokens that are left.
+        rules: Closed with the sampler.
+        logits: The row of a batch row, as llama.cpp has it; what is changed there is put back.
+    """
+
+    def __init__(self, inner: Sampler, rules: Rules, logits: Callable[[int], Logits]) -> None:
+        self._inner = inner
+        self._rules = rules
+        self._logits = logits
+        self._num_picked = 0
+
+    def sample(self, row: int) -> int:
+        """The next token from the logits of batch row ``row``.
+
+        Raises:
+            GrammarError: The rules leave no token.
+        """
+        logits = self._logits(row)
+        untouched = logits.copy()
+        try:
+            self._rules.forbid(logits)
+            if not (logits > FORBIDDEN).any():
+                raise GrammarError(
+                    f"after {self._num_picked} tokens the rules of the answer allow no other one",
+                    hint="the grammar or schema asks for what the vocabulary cannot say",
+                    num_tokens=self._num_picked,
+                )
+            token_id = self._inner.sample(row)
+        finally:
+            logits[:] = untouched
+        self._rules.accept(token_id)
+        self._num_picked += 1
+        return token_id
+
+    def close(self) -> None:
+        """Free the sampler and the rules."""
+        self._inner.close()
+        self._rules.close()
