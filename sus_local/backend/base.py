@@ -80,6 +80,11 @@ class Sampler(Protocol):
         """The next token from the logits of batch row ``row``; it counts as picked."""
         ...
 
+    def forced(self) -> Sequence[int]:
+        """What has to follow the tokens picked so far, whatever the model says; it counts as
+        picked."""
+        ...
+
     def close(self) -> None:
         """Free it."""
         ...

@@ -57,6 +57,7 @@ class Fake:
         end_every: One in so many next tokens ends the answer; 0 never.
         script: Answers instead of hashes: the bytes that follow a prompt, given its tokens.
         delay_s: How long a decode takes, for tests of cancelling.
+        forced: Tokens that have to follow a sampled one, as under a grammar.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Fake:
         fingerprint: str = "fake",
         can_shift: bool = True,
         abortable: bool = True,
+        forced: Callable[[int], Sequence[int]] = lambda token_id: (),
     ) -> None:
         self._info = ModelInfo(
             name="fake",
@@ -91,6 +93,7 @@ class Fake:
         self._end_every = end_every
         self._script = script
         self._delay_s = delay_s
+        self.forced = forced
         self._sequences: list[list[Cell]] = [[] for _ in range(max_sequences + 1)]
         self._shifted: dict[int, Cell] = {}
         self._rows: dict[int, list[Cell]] = {}
@@ -270,10 +273,16 @@ class FakeSampler:
     def __init__(self, fake: Fake, params: SamplingParams, seed: int) -> None:
         self._fake = fake
         self._salt = 0 if params.greedy else 1 + seed
+        self._last = _EOS
 
     def sample(self, row: int) -> int:
         """The next token."""
-        return self._fake.next_token(row, self._salt)
+        self._last = self._fake.next_token(row, self._salt)
+        return self._last
+
+    def forced(self) -> Sequence[int]:
+        """What the fake says."""
+        return self._fake.forced(self._last)
 
     def close(self) -> None:
         """Nothing to free."""

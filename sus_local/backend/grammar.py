@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,10 @@ class GrammarRules:
     def accept(self, token_id: int) -> None:
         """See the protocol."""
         c.llama_sampler_accept(self._sampler, token_id)
+
+    def forced(self) -> Sequence[int]:
+        """llama.cpp does not tell."""
+        return ()
 
     def close(self) -> None:
         """Free the grammar."""

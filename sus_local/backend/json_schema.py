@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class SchemaVocabulary:
 
         tokens = [token_bytes(token_id) for token_id in range(n_vocab)]
         self.n_vocab = n_vocab
+        self.eos = eos
         self.tokenizer = LLTokenizer(
             TokenizerWrapper(_Tokens(tokens, tokenize, eos)),
             n_vocab=n_vocab,
@@ -87,6 +88,7 @@ class SchemaRules:
         from llguidance import LLMatcher
 
         self._num_tokens = vocabulary.n_vocab
+        self._eos = vocabulary.eos
         self._mask = np.zeros(-(-vocabulary.n_vocab // 32), np.uint32)
         try:
             text = json.dumps(as_meant(schema) or {"type": "object"})
@@ -106,6 +108,15 @@ class SchemaRules:
     def accept(self, token_id: int) -> None:
         """See the protocol."""
         self._matcher.consume_token(token_id)
+
+    def forced(self) -> Sequence[int]:
+        """See the protocol; in the tokens that the model's own tokenizer makes of the text."""
+        if self._matcher.is_error():
+            return ()
+        if self._matcher.is_stopped():
+            return (self._eos,)
+        token_ids = self._matcher.compute_ff_tokens()
+        return token_ids[: self._matcher.try_consume_tokens(token_ids)]
 
     def close(self) -> None:
         """Nothing to free."""

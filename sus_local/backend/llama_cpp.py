@@ -37,7 +37,7 @@ from sus_local.backend.options import (
     default_threads,
     num_outputs,
 )
-from sus_local.backend.rules import RuledSampler, Rules
+from sus_local.backend.rules import Picker, RuledSampler, Rules
 from sus_local.backend.sampler_chain import MostLikely, SamplerChain
 from sus_local.errors import (
     BackendError,
@@ -151,7 +151,7 @@ class LlamaCpp:
             raise
         return picked if rules is None else RuledSampler(picked, rules, self._logits)
 
-    def _picker(self, params: SamplingParams, seed: int, past_token_ids: Sequence[int]) -> Sampler:
+    def _picker(self, params: SamplingParams, seed: int, past_token_ids: Sequence[int]) -> Picker:
         if MostLikely.suits(params):
             return MostLikely(self._logits)
         return SamplerChain(

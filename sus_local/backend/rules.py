@@ -7,7 +7,7 @@ would end the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,8 +36,20 @@ class Rules(Protocol):
         """Go on behind a token that was not forbidden."""
         ...
 
+    def forced(self) -> Sequence[int]:
+        """Tokens that alone may come next; they are accepted."""
+        ...
+
     def close(self) -> None:
         """Free it."""
+        ...
+
+
+class Picker(Sampler, Protocol):
+    """A sampler that can be told what was picked without it."""
+
+    def accept(self, token_id: int) -> None:
+        """Count a token as picked."""
         ...
 
 
@@ -50,7 +62,7 @@ class RuledSampler:
         logits: The row of a batch row, as llama.cpp has it; what is changed there is put back.
     """
 
-    def __init__(self, inner: Sampler, rules: Rules, logits: Callable[[int], Logits]) -> None:
+    def __init__(self, inner: Picker, rules: Rules, logits: Callable[[int], Logits]) -> None:
         self._inner = inner
         self._rules = rules
         self._logits = logits
@@ -78,6 +90,14 @@ class RuledSampler:
         self._rules.accept(token_id)
         self._num_picked += 1
         return token_id
+
+    def forced(self) -> Sequence[int]:
+        """What the rules leave no choice of: it need not be sampled, so it is computed at once."""
+        token_ids = self._rules.forced()
+        for token_id in token_ids:
+            self._inner.accept(token_id)
+        self._num_picked += len(token_ids)
+        return token_ids
 
     def close(self) -> None:
         """Free the sampler and the rules."""

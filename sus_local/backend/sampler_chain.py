@@ -58,6 +58,14 @@ class SamplerChain:
         """The next token from the logits of batch row ``row``."""
         return int(c.llama_sampler_sample(self._chain, self._context, row))
 
+    def accept(self, token_id: int) -> None:
+        """Let the penalties see a token that was not sampled."""
+        c.llama_sampler_accept(self._chain, token_id)
+
+    def forced(self) -> Sequence[int]:
+        """Nothing has to follow."""
+        return ()
+
     def close(self) -> None:
         """Free the chain."""
         if self._chain is not None:
@@ -166,6 +174,13 @@ class MostLikely:
     def sample(self, row: int) -> int:
         """The next token from the logits of batch row ``row``."""
         return int(self._logits(row).argmax())
+
+    def accept(self, token_id: int) -> None:
+        """It sees no past."""
+
+    def forced(self) -> Sequence[int]:
+        """Nothing has to follow."""
+        return ()
 
     def close(self) -> None:
         """Nothing to free."""

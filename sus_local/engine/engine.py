@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sus_local.backend.base import Backend, DecodeAborted
+from sus_local.backend.base import Backend, DecodeAborted, Sampler
 from sus_local.engine.batch import Batch, Entry
 from sus_local.engine.residency import Residency
 from sus_local.engine.scheduler import Scheduler
@@ -148,27 +148,41 @@ class Engine:
     def _sample(self, entry: Entry) -> None:
         sequence = entry.sequence
         try:
-            ended = self._pick(entry)
+            reason = self._pick(entry) or self._add_forced(sequence)
         except Exception as error:
             self._refuse(sequence, error)
             return
-        reason = "stop" if ended else self._finish_reason(sequence, sequence.token_ids[-1])
         if reason is not None:
             self._finish(sequence, reason)
         elif sequence.num_computed - sequence.num_saved >= _CHECKPOINT_TOKENS:
             self.residency.save(sequence)
 
-    def _pick(self, entry: Entry) -> bool:
-        """Sample the next token and hand it over; True where it ends the answer."""
+    def _pick(self, entry: Entry) -> FinishReason | None:
+        """Sample the next token and hand it over."""
         sequence, sampling = entry.sequence, entry.sequence.request.sampling
-        if sequence.sampler is None:
-            raise AssertionError(f"sequence {sequence.id} has no sampler")
-        token_id = sequence.sampler.sample(entry.row)
+        token_id = _sampler(sequence).sample(entry.row)
         logprob: TokenLogprob | None = None
         if sampling.logprobs:
             logprob = self.backend.logprob(entry.row, token_id, sampling.top_logprobs)
+        return self._hand_over(sequence, token_id, logprob)
+
+    def _add_forced(self, sequence: Sequence) -> FinishReason | None:
+        """Hand over what has to follow; its KV is computed in one batch, as that of a prompt."""
+        if sequence.request.sampling.logprobs:
+            return None  # they are in the rows that would not be computed
+        reason = None
+        for token_id in _sampler(sequence).forced():
+            reason = reason or self._hand_over(sequence, token_id, None)
+        return reason
+
+    def _hand_over(
+        self, sequence: Sequence, token_id: int, logprob: TokenLogprob | None
+    ) -> FinishReason | None:
+        """Add a token to the answer; why it ends there, if it does."""
         sequence.append(token_id)
-        return sequence.request.sink.on_token(token_id, logprob)
+        if sequence.request.sink.on_token(token_id, logprob):
+            return "stop"
+        return self._finish_reason(sequence, token_id)
 
     def _finish_reason(self, sequence: Sequence, token_id: int) -> FinishReason | None:
         sampling, info = sequence.request.sampling, self.backend.info
@@ -217,6 +231,12 @@ class Engine:
     def _fail(self, batch: Batch, error: BackendError) -> None:
         for entry in batch.entries:
             self._refuse(entry.sequence, error)
+
+
+def _sampler(sequence: Sequence) -> Sampler:
+    if sequence.sampler is None:
+        raise AssertionError(f"sequence {sequence.id} has no sampler")
+    return sequence.sampler
 
 
 def as_told(error: Exception) -> SusLocalError:

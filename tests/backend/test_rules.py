@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sus_local import LLM, Result, SamplingParams, load
+from sus_local.backend.rules import FORBIDDEN, Logits, RuledSampler
 from sus_local.errors import GrammarError
 
 pytestmark = pytest.mark.model
@@ -242,3 +244,60 @@ def test_what_is_wrong_with_a_grammar_is_told_and_nothing_is_written(
     with pytest.raises(GrammarError, match=reason):
         say(llm, grammar=grammar)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_schema_leaves_no_choice_of_is_not_sampled(
+    llm: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("first_name", "favourite_colour", "is_married")
+    schema = {
+        "properties": {names[0]: {"enum": ["Ann", "Bo"]}, names[1]: {"enum": ["red", "blue"]}}
+        | {names[2]: {"type": "boolean"}},
+        "required": list(names),
+    }
+    batches: list[int] = []
+    decode = llm._backend.decode
+    monkeypatch.setattr(llm._backend, "decode", lambda s: (batches.append(1), decode(s)))
+    quick = say(llm, json_schema=schema, temperature=0)
+    num_quick = len(batches)
+    slow = say(llm, json_schema=schema, temperature=0, logprobs=True)
+    assert quick.token_ids == slow.token_ids
+    assert list(json.loads(quick.text)) == list(names)
+    assert num_quick * 2 < len(batches) - num_quick
+    assert len(slow.logprobs) == len(slow.token_ids)
+
+
+def test_penalties_see_what_was_forced() -> None:
+    class Forcing:
+        def forbid(self, logits: Logits) -> None:
+            logits[2:] = FORBIDDEN
+
+        def accept(self, token_id: int) -> None:
+            pass
+
+        def forced(self) -> list[int]:
+            return [3, 4]
+
+        def close(self) -> None:
+            pass
+
+    class Seeing:
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def sample(self, row: int) -> int:
+            return 1
+
+        def accept(self, token_id: int) -> None:
+            self.seen.append(token_id)
+
+        def forced(self) -> list[int]:
+            return []
+
+        def close(self) -> None:
+            pass
+
+    logits, seeing = np.ones(8, np.float32), Seeing()
+    sampler = RuledSampler(seeing, Forcing(), lambda row: logits)
+    assert (sampler.sample(0), sampler.forced(), seeing.seen) == (1, [3, 4], [3, 4])
+    assert logits.tolist() == [1.0] * 8

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Sequence as Tokens
+
 from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
@@ -86,15 +89,31 @@ def answer(engine: Engine, token_ids: list[int], **options: object) -> Recorder:
     return sink
 
 
-def fresh_answer(token_ids: list[int], max_tokens: int, *, end_every: int = 16) -> list[int]:
+def fresh_answer(
+    token_ids: list[int],
+    max_tokens: int,
+    *,
+    end_every: int = 16,
+    forced: Callable[[int], Tokens[int]] = lambda token_id: (),
+) -> list[int]:
     """What a model says that never saw anything else, computed a token at a time."""
     fake = Fake(n_ctx=4096, n_batch=4096, end_every=end_every)
     fake.decode([Slice(0, 0, token_ids, 1)])
     found = [fake.next_token(len(token_ids) - 1)]
+    coming = list(forced(found[-1]))
     while found[-1] != fake.info.eos and len(found) < max_tokens:
         fake.decode([Slice(0, len(token_ids) + len(found) - 1, found[-1:], 1)])
-        found.append(fake.next_token(0))
+        if coming:
+            found.append(coming.pop(0))
+        else:
+            found.append(fake.next_token(0))
+            coming = list(forced(found[-1]))
     return found
+
+
+def some_forced(token_id: int) -> list[int]:
+    """None to three tokens that have to follow one."""
+    return [3 + token_id % 5, 4, 5][: token_id % 4]
 
 
 def shifted_answer(shift: Shift, rest: list[int], max_tokens: int) -> list[int]:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from sus_local.backend.fake import Fake
-from tests.engine.driving import ROOT, answer, fresh_answer, make_engine, run, step, submit
+from sus_local.engine.sequence import Request
+from sus_local.sampling import SamplingParams
+from tests.engine.driving import (
+    ROOT,
+    Recorder,
+    answer,
+    fresh_answer,
+    make_engine,
+    run,
+    step,
+    submit,
+)
 
 PROMPT = [3 + index % 7 for index in range(80)]
 OTHER = [50] * 40
@@ -66,3 +77,37 @@ def test_a_parked_request_goes_on_where_it_was_and_keeps_its_note() -> None:
     assert sequence.cache_note == note
     left = len(sink.token_ids) - 3
     assert engine.backend.num_decoded_tokens - computed == left  # type: ignore[attr-defined]
+
+
+# What has to follow
+
+
+def test_tokens_that_have_to_follow_are_computed_in_one_batch() -> None:
+    def forced(token_id: int) -> list[int]:
+        return [7, 8, 9]
+
+    engine = make_engine(Fake(end_every=0, forced=forced))
+    sequence, sink = submit(engine, [5, 6], max_tokens=12)
+    num_steps = 0
+    while step(engine):
+        num_steps += 1
+    assert num_steps == 3
+    assert sink.token_ids == fresh_answer([5, 6], 12, end_every=0, forced=forced)
+    assert sink.token_ids[1:4] == [7, 8, 9]
+    assert sequence.usage().completion_tokens == 12
+
+
+def test_nothing_follows_behind_the_end_of_an_answer() -> None:
+    engine = make_engine(Fake(end_every=0, forced=lambda token_id: [7, 8, 9]))
+    assert len(answer(engine, [5, 6], max_tokens=2).token_ids) == 2
+    assert answer(engine, [5, 6], stop_token_ids=(8,)).token_ids[1:] == [7, 8]
+    sink = Recorder(stop_after=3)
+    engine.add(Request((5, 6), SamplingParams(temperature=0), sink, ROOT))
+    run(engine)
+    assert sink.token_ids[1:] == [7, 8]
+
+
+def test_nothing_is_forced_where_log_probabilities_are_asked_for() -> None:
+    fake = Fake(end_every=0, forced=lambda token_id: [7, 8, 9])
+    with_logprobs = answer(make_engine(fake), [5, 6], logprobs=True).token_ids
+    assert with_logprobs == fresh_answer([5, 6], 12, end_every=0)

@@ -10,7 +10,7 @@ import pytest
 from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
 from sus_local.engine.sequence import Sequence
-from tests.engine.driving import Recorder, fresh_answer, make_engine, step, submit
+from tests.engine.driving import Recorder, fresh_answer, make_engine, some_forced, step, submit
 
 MAX_TOKENS = 24
 
@@ -62,7 +62,9 @@ class Run:
     def check(self, sequence: Sequence, sink: Recorder, prompt: list[int]) -> None:
         assert sink.error is None
         assert sink.finish is not None
-        expected = fresh_answer(prompt, MAX_TOKENS)
+        fake = self.engine.backend
+        assert isinstance(fake, Fake)
+        expected = fresh_answer(prompt, MAX_TOKENS, forced=fake.forced)
         if sink.finish.finish_reason == "cancelled":
             expected = expected[: len(sink.token_ids)]
         assert sink.token_ids == expected
@@ -79,6 +81,20 @@ def test_any_mixture_of_requests_answers_as_without_a_cache(
 ) -> None:
     engine = make_engine(Fake(n_ctx=n_ctx, max_sequences=3), ram_bytes=ram_bytes, max_sequences=3)
     run = Run(engine, random.Random(seed))
+    for _ in range(400):
+        run.act()
+    while run.open:
+        run.step()
+    assert run.num_checked > 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("ram_bytes", "n_ctx"), [(1 << 22, 512), (6000, 160), (0, 160)])
+def test_tokens_that_have_to_follow_change_nothing_of_that(
+    seed: int, ram_bytes: int, n_ctx: int
+) -> None:
+    fake = Fake(n_ctx=n_ctx, max_sequences=3, forced=some_forced)
+    run = Run(make_engine(fake, ram_bytes=ram_bytes, max_sequences=3), random.Random(seed))
     for _ in range(400):
         run.act()
     while run.open:
