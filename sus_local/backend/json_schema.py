@@ -9,22 +9,13 @@ from typing import Any
 import numpy as np
 
 from sus_local.backend.rules import FORBIDDEN, Logits
+from sus_local.backend.schema_intent import as_meant
 from sus_local.errors import GrammarError
 
 _SPACES: Any = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
 """Lines and indents are a third of the tokens of a JSON text, and a model that may write any white
 space may come to write nothing else."""
 _LONGEST_REASON = 200
-_DEFINITIONS = ("$defs", "definitions")
-_NAMED = ("properties", "patternProperties")
-_VALUES = ("items", "prefixItems", "additionalProperties", "contains")
-_CHOICES = ("anyOf", "oneOf")
-_BESIDE = ("allOf", "not", "if", "then", "else")
-_OF_OBJECTS = {"properties", "required", "additionalProperties", "patternProperties"}
-_OPEN = {
-    "additionalProperties", "unevaluatedProperties", "patternProperties", "allOf", "anyOf", "oneOf",
-    "if", "$ref",
-}  # fmt: skip
 
 
 class SchemaVocabulary:
@@ -77,7 +68,7 @@ class SchemaRules:
 
     Args:
         vocabulary: The model's.
-        schema: ``{}`` stands for any object. See :func:`as_meant`.
+        schema: ``{}`` stands for any object. See :mod:`sus_local.backend.schema_intent`.
 
     Raises:
         GrammarError: It is no schema, nothing satisfies it, or a part of it is not supported; see
@@ -125,63 +116,6 @@ class SchemaRules:
         if self._matcher.is_error():
             error = self._matcher.get_error()
             raise _refused("" if error.startswith("NoExtension") else error)
-
-
-def as_meant(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema with what people leave out: the type of objects, and that they have no more members.
-
-    The standard lets ``{"properties": …}`` be a number too, and an object have whatever else: a
-    model would go on inventing members. An object that several parts of the schema describe stays
-    open, and so do definitions that may be such parts.
-
-    >>> as_meant({"properties": {"n": {"type": "integer"}}})
-    {'properties': {'n': {'type': 'integer'}}, 'type': 'object', 'additionalProperties': False}
-    >>> as_meant({"allOf": [{"required": ["n"]}]})
-    {'allOf': [{'required': ['n'], 'type': 'object'}]}
-    """
-    meant: dict[str, Any] = _as_meant(schema, whole=True)
-    for name in meant.keys() & _DEFINITIONS:
-        meant[name] = _each_as_meant(meant[name], whole=not _has_sides(schema))
-    return meant
-
-
-def _as_meant(part: Any, *, whole: bool) -> Any:
-    """A part, or some; ``whole`` where all that is said of a value is said there."""
-    if isinstance(part, list):
-        return [_as_meant(each, whole=whole) for each in part]
-    if not isinstance(part, Mapping):
-        return part
-    found = dict(part)
-    of_object = bool(found.keys() & _OF_OBJECTS)
-    for name in found.keys() & _NAMED:
-        found[name] = _each_as_meant(found[name], whole=True)
-    chosen = whole and not of_object
-    for names, inner_whole in ((_VALUES, True), (_CHOICES, chosen), (_BESIDE, False)):
-        for name in found.keys() & names:
-            found[name] = _as_meant(found[name], whole=inner_whole)
-    if of_object and not found.keys() & {"type", "enum", "const"}:
-        found["type"] = "object"
-    if whole and "properties" in found and not found.keys() & _OPEN:
-        found["additionalProperties"] = False
-    return found
-
-
-def _each_as_meant(parts: Any, *, whole: bool) -> Any:
-    if not isinstance(parts, Mapping):
-        return parts
-    return {name: _as_meant(part, whole=whole) for name, part in parts.items()}
-
-
-def _has_sides(part: Any) -> bool:
-    """Whether somewhere in it a value is described by several parts beside each other."""
-    if isinstance(part, list):
-        return any(map(_has_sides, part))
-    if not isinstance(part, Mapping):
-        return False
-    sides = sum(name in part for name in ("$ref", *_CHOICES)) + bool(part.keys() & _OF_OBJECTS)
-    together = part.get("allOf")
-    sides += len(together) if isinstance(together, list) else 0
-    return sides > 1 or any(map(_has_sides, part.values()))
 
 
 def _refused(why: str) -> GrammarError:
