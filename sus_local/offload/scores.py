@@ -2,7 +2,7 @@
 
 llama.cpp's flash attention on the CPU works in tiles from 64 tokens on, and below that row by row:
 a message of some words waits longer for attention over the history than for the weights. With the
-matrix of scores it does not, and single tokens are decoded faster too once about 400 lie behind
+matrix of scores it does not, and single tokens are decoded faster too once some hundred lie behind
 them. The price is the matrix, and that attention covers its padding: in the first 256 tokens of a
 conversation a token costs some percent more, the fewer the larger the model.
 """
@@ -19,7 +19,7 @@ MOST_SCORE_BYTES = 256 << 20
 """What the matrix may take."""
 
 _PADDING = 256
-_MOST_PADDING_WORK = 1 / 80
+_MOST_PADDING_WORK = 1 / 30
 
 
 def with_scores(
