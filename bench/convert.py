@@ -39,10 +39,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import random_checkpoint
+from random_model import Shape
 
 T = TypeVar("T")
 TYPE = "Q4_K_M"
-SIZES = {"0.3": (12, 1024, 2816, 16), "1.2": (22, 2048, 5632, 32), "2.4": (48, 2048, 5632, 32)}
+SIZES = {
+    "0.3": Shape(n_layer=12, n_embd=1024, n_ff=2816, n_head=16, n_head_kv=2),
+    "1.2": Shape(),
+    "2.4": Shape(n_layer=48),
+}
 # As it is installed: modules are compiled once, not at every start.
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 _QUANTIZE = """
@@ -141,7 +147,7 @@ def _measure(
     folder: Path, size: str, peer: Path | None, options: argparse.Namespace
 ) -> dict[str, Any]:
     checkpoint = folder / f"random-{size}b"
-    parameters = write_checkpoint(checkpoint, *SIZES[size])
+    parameters = random_checkpoint.write(checkpoint, SIZES[size])
     target = folder / "ours.gguf"
     dry_run = [*_arguments(checkpoint, target), "--dry-run"]
     _timed([sys.executable, "-m", "sus_local", *dry_run], [])
@@ -171,61 +177,6 @@ def _round(checkpoint: Path, target: Path) -> tuple[Run, dict[str, float]]:
     told |= {"kernels_inside_cpu_s": inside, "kernels_of_cpu": inside / ours.cpu_s}
     told["kernels_of_cores"] = inside / (ours.cpu_s + ours.idle_s)
     return ours, told | {"kernels_of_wall": inside / (ours.seconds * (os.cpu_count() or 1))}
-
-
-def write_checkpoint(folder: Path, layers: int, hidden: int, inner: int, heads: int) -> int:
-    """A random bf16 checkpoint with the demo model's tokenizer, padded to 64000; its parameters."""
-    keys, vocab = hidden // 8, 64000
-    shapes = {"model.embed_tokens.weight": (vocab, hidden), "model.norm.weight": (hidden,)}
-    linear = {"self_attn.q_proj": (hidden, hidden), "self_attn.k_proj": (keys, hidden)}
-    linear |= {"self_attn.v_proj": (keys, hidden), "self_attn.o_proj": (hidden, hidden)}
-    linear |= {"mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden)}
-    linear |= {"mlp.down_proj": (hidden, inner)}
-    for layer in range(layers):
-        shapes |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in linear.items()}
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            shapes[f"model.layers.{layer}.{name}.weight"] = (hidden,)
-    shapes["lm_head.weight"] = (vocab, hidden)
-    folder.mkdir()
-    _write_weights(folder / "model.safetensors", shapes)
-    _write_rest(folder, layers, hidden, inner, heads)
-    return sum(int(np.prod(shape)) for shape in shapes.values())
-
-
-def _write_weights(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    header: dict[str, Any] = {}
-    place = 0
-    for name, shape in shapes.items():
-        end = place + 2 * int(np.prod(shape))
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [place, end]}
-        place = end
-    text = json.dumps(header).encode()
-    # As the safetensors library pads it, so that weights are aligned.
-    text += b" " * (-len(text) % 8)
-    random = np.random.default_rng(0)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for shape in shapes.values():
-            left = int(np.prod(shape))
-            # In pieces: a child's peak memory begins at what its parent held when it forked.
-            while left:
-                values = random.standard_normal(min(left, 1 << 20), np.float32) * np.float32(0.02)
-                file.write((values.view(np.uint32) >> 16).astype("<u2").tobytes())
-                left -= len(values)
-        # Or the system writes it while the conversion is measured.
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_rest(folder: Path, layers: int, hidden: int, inner: int, heads: int) -> None:
-    demo = Path(__file__).parent.parent / "sus_local" / "demo" / "checkpoint"
-    config = json.loads((demo / "config.json").read_text())
-    config |= {"num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": inner}
-    config |= {"num_attention_heads": heads, "num_key_value_heads": heads // 8}
-    config |= {"vocab_size": 64000, "head_dim": hidden // heads}
-    (folder / "config.json").write_text(json.dumps(config))
-    for name in ("tokenizer.model", "tokenizer_config.json", "generation_config.json"):
-        shutil.copy(demo / name, folder)
 
 
 def _ours(checkpoint: Path, target: Path) -> tuple[Run, float]:

@@ -38,6 +38,7 @@ SHAPES = {
     # Layers as wide as SUS-Chat-34B's, as many as fill seconds and not minutes.
     "sus-chat": Shape(n_layer=2, n_embd=7168, n_ff=20480, n_head=56, n_head_kv=8, n_vocab=4096),
 }
+SUS_CHAT_34B = Shape(n_layer=60, n_embd=7168, n_ff=20480, n_head=56, n_head_kv=8)
 
 
 def write_random_model(path: Path, shape: Shape | None = None, *, seed: int = 0) -> Path:

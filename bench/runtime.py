@@ -21,6 +21,7 @@ from pathlib import Path
 
 import conversations
 import sides
+import structured
 from figures import Figure
 from llama_cpp_tools import find_programs
 from platformdirs import user_cache_path
@@ -30,7 +31,9 @@ from throughput import Throughput
 from sus_local.backend.options import num_physical_cores
 from sus_local.offload.gguf_facts import ModelFacts, read_facts
 
-CASES = ("decode", "prefill", "batched", "chat", "interrupted", "restart", "saving", "idle")
+CASES = (
+    "decode", "prefill", "batched", "schema", "chat", "interrupted", "restart", "saving", "idle",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -86,21 +89,17 @@ def _run(
         for name in CASES:
             if name in only and name in cases:
                 yield from cases[name]()
-        if {"chat", "interrupted"} & only:
-            everyone = [ours, *_others(stack, programs, model, threads)]
+        if {"chat", "interrupted", "schema"} & only:
+            server = stack.enter_context(sides.open_llama_server(programs, model, threads))
+            everyone = [ours, server, sides.LlamaCppPython(model, threads)]
+            if "schema" in only:
+                yield from structured.by_schema(ours, server, options.rounds, n_vocab)
             if "chat" in only:
                 yield from conversations.long_conversation(everyone, n_vocab)
             if "interrupted" in only:
                 yield from conversations.interrupted(everyone, n_vocab)
     if "restart" in only:
         yield from conversations.restart(model, threads, n_vocab, sides.N_CTX)
-
-
-def _others(
-    stack: contextlib.ExitStack, programs: Path, model: Path, threads: int
-) -> list[sides.Side]:
-    server = stack.enter_context(sides.open_llama_server(programs, model, threads))
-    return [server, sides.LlamaCppPython(model, threads)]
 
 
 def _random_model(cache: Path, shape: str) -> Path:

@@ -57,6 +57,13 @@ class SusLocal:
         greedy = SamplingParams(temperature=0, max_tokens=num_tokens, ignore_eos=True)
         return self.llm.generate(list(prompt), sampling=greedy)
 
+    def obey(self, prompt: Sequence[int], schema: dict[str, Any], num_tokens: int) -> str:
+        """An answer by a JSON schema, of at most so many tokens."""
+        from sus_local import SamplingParams
+
+        ruled = SamplingParams(temperature=0, max_tokens=num_tokens, json_schema=schema)
+        return str(self.llm.generate(list(prompt), sampling=ruled).text)
+
 
 class LlamaServer:
     """llama-server, spoken to over its socket, with its prompt cache at its default."""
@@ -80,6 +87,14 @@ class LlamaServer:
             token_ids += event.get("tokens", [])
             computed = event.get("timings", {}).get("prompt_n", computed)
         return Answer(tuple(token_ids), first, time.perf_counter() - began, computed)
+
+    def obey(self, prompt: Sequence[int], schema: dict[str, Any], num_tokens: int) -> str:
+        """An answer by a JSON schema, of at most so many tokens."""
+        body = {
+            "prompt": list(prompt), "n_predict": num_tokens, "temperature": 0, "top_k": 1,
+            "json_schema": schema, "cache_prompt": True, "stream": True,
+        }  # fmt: skip
+        return "".join(event["content"] for event in self._events(body))
 
     def _events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
