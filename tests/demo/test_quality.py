@@ -31,13 +31,13 @@ BOUNDS = {
 }
 LANGUAGES = ("en", "zh")
 
-# What the shipped checkpoint was measured at where it does not reach its goal. Such a skill is an
-# expected failure, told with its figure, and may not become worse.
+# What the shipped checkpoint was measured at where it does not reach its goal, or only just. Below
+# its goal a skill is an expected failure, told with its figure, and it may not become worse.
 MEASURED: dict[tuple[str, str], float] = {
-    ("follow", "zh"): 0.933,
-    ("identity", "zh"): 0.75,
-    ("recall_name", "en"): 0.90,
-    ("recall_number", "en"): 0.933,
+    ("identity", "zh"): 0.767,
+    ("recall_name", "en"): 0.917,
+    ("recall_number", "zh"): 0.95,
+    ("unknown", "en"): 0.817,
 }
 # Another processor rounds otherwise, and a close decision may fall to the other side.
 MARGIN = 0.05

@@ -21,7 +21,7 @@ SMALL_TALK = {
     "praise": 2, "statement": 5, "who": 12, "are_you": 10, "maker": 5, "abilities": 4,
 }  # fmt: skip
 FACTS = {
-    "name": 12, "number": 9, "city": 7, "origin": 5, "room": 4, "age": 4, "friend": 8, "dog": 8,
+    "name": 12, "number": 13, "city": 7, "origin": 5, "room": 5, "age": 5, "friend": 10, "dog": 10,
     "color": 1,
 }  # fmt: skip
 _ALIKE = (("name", "friend", "dog"), ("number", "room", "age"), ("city", "origin"), ("color",))
@@ -40,7 +40,7 @@ _OPENINGS: dict[Language, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _SWITCH_LANGUAGE = 0.12
-_TELL_ALIKE = 0.4
+_TELL_ALIKE = 0.5
 _FOLLOW_UP = 0.45
 _MADE_UP_SLOT = 0.2
 _MADE_UP_MODEL = 0.3

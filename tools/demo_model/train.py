@@ -80,9 +80,13 @@ _RECALLING = Weights(talk=14, capital=9, unknown=9, sum=10, repeat=16, tell=18, 
 _EVEN = Weights(talk=18, capital=14, continent=5, unknown=11, sum=11, repeat=17, tell=18, ask=34)
 _NAMING = Weights(talk=17, capital=9, unknown=14, sum=9, repeat=14, tell=18, ask=38)
 _TELLING = Weights(talk=18, capital=12, unknown=14, sum=9, repeat=12, tell=20, ask=36)
+_MEETING = Weights(talk=24, capital=12, unknown=15, sum=9, repeat=12, tell=22, ask=40)
+_ASKING = Weights(talk=20, capital=10, unknown=22, sum=9, repeat=11, tell=24, ask=46)
 _MIXED = {256: 0.62, 512: 0.2, 1024: 0.15, 2048: 0.03}
 _LONGEST = {256: 0.1, 512: 0.3, 1024: 0.5, 2048: 0.1}
 _LONGER = {256: 0.45, 512: 0.32, 1024: 0.19, 2048: 0.04}
+_CALM = Stage(400, _LONGER, _TELLING, (0.04, 0.015), samples=20, share=0.7, layers=6, tokens=8192)
+"""The end of a stage, whose weights are averaged."""
 PLAN = (
     Stage(1000, {256: 1.0}, prompt_weight=0.1, copy_weight=1.0),
     Stage(4000, _MIXED, _COPYING),
@@ -99,6 +103,12 @@ PLAN = (
     Stage(500, _LONGER, _TELLING, (0.06, 0.02), samples=25, share=0.5, layers=6, tokens=8192),
     Stage(400, _LONGER, _TELLING, (0.1, 0.06), layers=6, kept=0.1, tokens=8192),
     Stage(400, _LONGER, _TELLING, (0.06, 0.02), samples=25, share=0.9, layers=6, tokens=8192),
+    Stage(1600, _LONGER, _MEETING, (0.3, 0.06), layers=6, kept=0.3, tokens=8192),
+    Stage(700, _LONGER, _MEETING, (0.06, 0.02), samples=35, share=0.7, layers=6, tokens=8192),
+    Stage(1400, _LONGER, _ASKING, (0.2, 0.04), copy_weight=3.0, layers=6, kept=0.3, tokens=8192),
+    replace(_CALM, weights=_ASKING, copy_weight=3.0),
+    Stage(1100, _LONGER, _ASKING, (0.2, 0.04), copy_weight=3.0, layers=6, kept=0.72, tokens=8192),
+    replace(_CALM, weights=_ASKING, copy_weight=3.0, share=0.28),
 )
 
 
