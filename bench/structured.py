@@ -22,7 +22,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["first_name", "favourite_colour", "number_of_children", "is_married"],
     "additionalProperties": False,
 }
-NUM_PROMPT, NUM_MOST = 15, 200
+NUM_PROMPT, NUM_MOST = 15, 1000
 
 
 def by_schema(ours: SusLocal, server: LlamaServer, rounds: int, n_vocab: int) -> Iterator[Figure]:
