@@ -57,10 +57,21 @@ class _Tokens:
         self.special_token_ids = [index for index, token in enumerate(tokens) if not token]
         # Special tokens are told by a byte that no UTF-8 has, and by their own names.
         self.tokens = [token or b"\xff<%d>" % index for index, token in enumerate(tokens)]
+        self._single = {token: index for index, token in enumerate(tokens) if len(token) == 1}
         self._tokenize = tokenize
 
     def __call__(self, text: bytes) -> list[int]:
-        return self._tokenize(text.decode("utf-8", errors="replace"))
+        """The tokens of a text that stands in the middle of another one.
+
+        Where the tokenizer puts a space before every text, those after a line's end; they are not
+        joined with it.
+        """
+        plain = text.decode("utf-8", errors="replace")
+        for before in ("", "\n"):
+            token_ids = self._tokenize(before + plain)[len(self._tokenize(before)) :]
+            if b"".join(self.tokens[token_id] for token_id in token_ids) == text:
+                return token_ids
+        return [self._single[bytes([byte])] for byte in text]
 
 
 class SchemaRules:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sus_local import LLM, Result, SamplingParams, load
+from sus_local.backend.json_schema import SchemaRules, SchemaVocabulary
 from sus_local.backend.rules import FORBIDDEN, Logits, RuledSampler
 from sus_local.errors import GrammarError
 
@@ -301,3 +302,28 @@ def test_penalties_see_what_was_forced() -> None:
     sampler = RuledSampler(seeing, Forcing(), lambda row: logits)
     assert (sampler.sample(0), sampler.forced(), seeing.seen) == (1, [3, 4], [3, 4])
     assert logits.tolist() == [1.0] * 8
+
+
+@pytest.mark.parametrize("space", [b"", b" "], ids=["as it is", "a space before every text"])
+def test_what_a_schema_forces_is_spelled_as_within_a_text(space: bytes) -> None:
+    pieces = [b' {"', b' "', b"name", b" name", b'{"', b'": ']
+    tokens = [b"", b"", b"", *(bytes([byte]) for byte in range(256)), *pieces]
+
+    def tokenize(text: str) -> list[int]:
+        left, found = space + text.encode(), []
+        while left:
+            fitting = [index for index, token in enumerate(tokens) if token == left[: len(token)]]
+            found.append(max(fitting, key=lambda index: len(tokens[index])))
+            left = left[len(tokens[found[-1]]) :]
+        return found
+
+    vocabulary = SchemaVocabulary(len(tokens), tokens.__getitem__, tokenize, 2)
+    rules = SchemaRules(vocabulary, {"properties": {"name": {"const": "Bo"}}, "required": ["name"]})
+    said: list[int] = []
+    while 2 not in said:
+        logits = np.zeros(len(tokens), np.float32)
+        rules.forbid(logits)
+        said.append(int(logits.argmax()))
+        rules.accept(said[-1])
+        said += rules.forced()
+    assert b"".join(tokens[token_id] for token_id in said) in (b'{"name": "Bo"}', b'{"name":"Bo"}')
