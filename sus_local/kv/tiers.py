@@ -251,6 +251,8 @@ class DiskTier:
 
 def _read_header(entry: os.DirEntry[str]) -> Block | None:
     try:
+        if not entry.is_file():  # to open a pipe would wait for its other end
+            return None
         with open(entry.path, "rb") as file:
             header = unpack_header(file.read(MAX_HEADER_BYTES))
         if header is not None and _is_whole(entry, header[0]):

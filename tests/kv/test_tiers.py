@@ -245,3 +245,11 @@ def test_a_full_disk_leaves_no_partial_file(
 def test_nobody_else_may_read_the_folder(tmp_path: Path) -> None:
     written(tmp_path / "kv", 1)
     assert stat.S_IMODE((tmp_path / "kv").stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
+    written(tmp_path, 1)
+    block, _ = block_of(2)
+    os.mkfifo(tmp_path / f"{block.key.hex()}.kv")
+    assert [found.token_ids[0] for found in DiskTier(tmp_path, 1 << 20).scan()] == [1]
