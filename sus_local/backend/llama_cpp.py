@@ -11,7 +11,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from sus_local.backend.batch_arrays import BatchArrays
 from sus_local.backend.embedding import EmbeddingContext
 from sus_local.backend.fingerprint import file_fingerprint
 from sus_local.backend.ggml_devices import has_amx, list_devices
-from sus_local.backend.grammar import GrammarRules
-from sus_local.backend.json_schema import SchemaRules, SchemaVocabulary
 from sus_local.backend.llama_log import log
 from sus_local.backend.load_progress import LoadProgress
 from sus_local.backend.logit_rows import LogitRows
@@ -37,8 +34,7 @@ from sus_local.backend.options import (
     default_threads,
     num_outputs,
 )
-from sus_local.backend.rules import Picker, RuledSampler, Rules
-from sus_local.backend.sampler_chain import MostLikely, SamplerChain
+from sus_local.backend.samplers import Samplers
 from sus_local.errors import (
     BackendError,
     EngineClosedError,
@@ -89,6 +85,14 @@ class LlamaCpp:
         self._info = _model_info(path, options, self._model, self._context)
         self._batch = BatchArrays(self._info.n_batch)
         self._logits = LogitRows(self._context, self._info.n_vocab)
+        self._samplers = Samplers(
+            self._context,
+            self._vocab,
+            self._info,
+            self._logits,
+            tokenize=self.tokenize,
+            token_bytes=self.token_bytes,
+        )
         self._pieces: dict[int, bytes] = {}
         self._text_lock = threading.Lock()
 
@@ -142,38 +146,8 @@ class LlamaCpp:
     def sampler(
         self, params: SamplingParams, *, seed: int, past_token_ids: Sequence[int]
     ) -> Sampler:
-        """A sampler chain in C, or what is quicker and does the same; under rules if there are."""
-        picked = self._picker(params, seed, past_token_ids)
-        try:
-            rules = self._rules(params)
-        except BaseException:
-            picked.close()
-            raise
-        return picked if rules is None else RuledSampler(picked, rules, self._logits)
-
-    def _picker(self, params: SamplingParams, seed: int, past_token_ids: Sequence[int]) -> Picker:
-        if MostLikely.suits(params):
-            return MostLikely(self._logits)
-        return SamplerChain(
-            self._context,
-            self._vocab,
-            n_ctx=self._info.n_ctx,
-            params=params,
-            seed=seed,
-            past_token_ids=past_token_ids,
-        )
-
-    def _rules(self, params: SamplingParams) -> Rules | None:
-        if params.grammar is not None:
-            return GrammarRules(self._vocab, params.grammar)
-        if params.json_schema is not None:
-            return SchemaRules(self._schema_vocabulary, params.json_schema)
-        return None
-
-    @cached_property
-    def _schema_vocabulary(self) -> SchemaVocabulary:
-        info = self._info
-        return SchemaVocabulary(info.n_vocab, self.token_bytes, self.tokenize, info.eos)
+        """See :class:`Samplers`."""
+        return self._samplers.make(params, seed, past_token_ids)
 
     def logprob(self, row: int, token_id: int, top: int = 0) -> TokenLogprob:
         """From a view of the logits; only the best ``top`` are copied."""

@@ -17,7 +17,7 @@ def captured() -> Iterator[list[str]]:
     """Keep what is written meanwhile: lines that are in the list afterwards.
 
     It is the whole process's standard error, so the time should be short. Nothing is kept where
-    there is none.
+    there is none, or no place for a temporary file.
 
     >>> with captured() as lines:
     ...     done = os.write(2, b"one\\ntwo")
@@ -25,8 +25,9 @@ def captured() -> Iterator[list[str]]:
     ['one', 'two']
     """
     lines: list[str] = []
-    with _lock, tempfile.TemporaryFile() as file:
+    with _lock, contextlib.ExitStack() as stack:
         try:
+            file = stack.enter_context(tempfile.TemporaryFile())
             before = os.dup(_STDERR)
         except OSError:
             yield lines
