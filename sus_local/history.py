@@ -15,17 +15,15 @@ looked for by reading.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sus_local.database import Database
 from sus_local.errors import HistoryError
+from sus_local.saved import Hit, SavedConversation, SavedTurn, stored, to_turn
 
 _FEWEST_TRIGRAM = 3
 
@@ -82,89 +80,6 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 """What brings a database from each version of the schema to the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class SavedTurn:
-    """A question and its answer.
-
-    Attributes:
-        id: In the whole database.
-        parent: The turn that it follows; None for a first one.
-        user: What the user wrote.
-        prompt_token_ids: The tokens that the user's part of the turn became.
-        token_ids: The answer's tokens as generated, the end token included.
-        text: The answer.
-        finish_reason: None while the answer is being written, or where the process was killed.
-        num_dropped_turns: Oldest turns of the branch that the model no longer saw.
-        usage: Counts of tokens.
-        sampling: The sampling parameters.
-        timings: Seconds.
-        fingerprint: Of the model that answered.
-        model: Its name.
-        created_at: Seconds since 1970.
-    """
-
-    id: int
-    parent: int | None
-    user: str
-    prompt_token_ids: tuple[int, ...] = ()
-    token_ids: tuple[int, ...] = ()
-    text: str = ""
-    finish_reason: str | None = None
-    num_dropped_turns: int = 0
-    usage: Mapping[str, Any] = field(default_factory=dict)
-    sampling: Mapping[str, Any] = field(default_factory=dict)
-    timings: Mapping[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
-    model: str = ""
-    created_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class SavedConversation:
-    """A conversation without its turns.
-
-    Attributes:
-        id: Its number, as people type it.
-        title: Empty until there is one.
-        system: The system message, if it has one.
-        model: Name of the model that it was last held with.
-        active: The last turn of the branch in use; None while there are no turns.
-        num_turns: Of all branches.
-        created_at: Seconds since 1970.
-        updated_at: When it changed last.
-        first: The beginning of its first question.
-    """
-
-    id: int
-    title: str
-    system: str | None
-    model: str
-    active: int | None
-    num_turns: int
-    created_at: float
-    updated_at: float
-    first: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A turn that was found.
-
-    Attributes:
-        conversation: The conversation's number.
-        title: Its title.
-        turn: The turn's id; None where the title matched.
-        excerpt: The text around the first match.
-        created_at: When the turn was written.
-    """
-
-    conversation: int
-    title: str
-    turn: int | None
-    excerpt: str
-    created_at: float
 
 
 class History(Database):
@@ -244,7 +159,7 @@ class History(Database):
             "parent": parent,
             "user": user,
             "created_at": time.time(),
-            **_stored({"sampling": sampling or {}, **columns}),
+            **stored({"sampling": sampling or {}, **columns}),
         }
         sql = f"INSERT INTO turns ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
 
@@ -260,7 +175,7 @@ class History(Database):
 
     def update_turn(self, turn: int, **columns: Any) -> None:
         """Set attributes of a turn: what of the answer has come, how it ended."""
-        row = _stored(columns)
+        row = stored(columns)
         sets = ", ".join(f"{name} = ?" for name in row)
         values = [*row.values(), turn]
 
@@ -311,7 +226,7 @@ class History(Database):
     def turns(self, conversation: int) -> list[SavedTurn]:
         """All turns of a conversation, of every branch, in the order they were made."""
         rows = self.rows("SELECT * FROM turns WHERE conversation = ? ORDER BY id", (conversation,))
-        return [_turn(row) for row in rows]
+        return [to_turn(row) for row in rows]
 
     def search(self, query: str, *, limit: int = 20) -> list[Hit]:
         """Turns that contain every word of ``query``, the newest first, then matching titles.
@@ -354,32 +269,6 @@ SELECT c.id, c.title, c.system, c.model, c.active,
     coalesce((SELECT substr(t.user, 1, 80) FROM turns t WHERE t.conversation = c.id
               ORDER BY t.id LIMIT 1), '')
 FROM conversations c"""
-
-_COLUMNS = frozenset(SavedTurn.__dataclass_fields__) - {"id"}
-
-
-def _stored(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of a turn as SQLite keeps them."""
-    row: dict[str, Any] = {}
-    for name, value in columns.items():
-        if name not in _COLUMNS:
-            raise TypeError(f"a turn has no attribute {name!r}")
-        if name in ("prompt_token_ids", "token_ids"):
-            value = struct.pack(f"<{len(value)}I", *value)
-        elif name in ("usage", "sampling", "timings"):
-            value = json.dumps(value, ensure_ascii=False)
-        row[name] = value
-    return row
-
-
-def _turn(row: sqlite3.Row) -> SavedTurn:
-    values = {name: row[name] for name in SavedTurn.__dataclass_fields__}
-    for name in ("prompt_token_ids", "token_ids"):
-        blob = values[name]
-        values[name] = struct.unpack(f"<{len(blob) // 4}I", blob)
-    for name in ("usage", "sampling", "timings"):
-        values[name] = json.loads(values[name])
-    return SavedTurn(**values)
 
 
 def _like(word: str) -> str:

@@ -10,7 +10,8 @@ import click
 from sus_local.cli.text import t
 
 if TYPE_CHECKING:
-    from sus_local.history import History, SavedConversation
+    from sus_local.history import History
+    from sus_local.saved import SavedConversation
 
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from sus_local.cli.text import t
-from sus_local.history import Hit, SavedConversation
+from sus_local.saved import Hit, SavedConversation
 
 
 def conversation_lines(

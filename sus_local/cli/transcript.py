@@ -10,7 +10,8 @@ from pathlib import PurePath
 from typing import Any
 
 from sus_local.errors import HistoryError
-from sus_local.history import History, SavedConversation, SavedTurn
+from sus_local.history import History
+from sus_local.saved import SavedConversation, SavedTurn
 
 FORMAT = "sus-local conversation"
 VERSION = 1

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sus_local import paths
-from sus_local.history import History, SavedTurn
+from sus_local.history import History
+from sus_local.saved import SavedTurn
 
 if sys.platform == "win32":
     pytest.skip("needs a pseudo-terminal", allow_module_level=True)

@@ -12,8 +12,9 @@ from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.lines import Lines
 from sus_local.cli.chat.session import Session
 from sus_local.errors import BackendError
-from sus_local.history import History, SavedTurn
+from sus_local.history import History
 from sus_local.llm import LLM
+from sus_local.saved import SavedTurn
 
 
 @pytest.fixture

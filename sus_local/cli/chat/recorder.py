@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sus_local.errors import HistoryError
-from sus_local.history import History, SavedTurn
+from sus_local.history import History
+from sus_local.saved import SavedTurn
 
 if TYPE_CHECKING:
     from sus_local.results import Piece

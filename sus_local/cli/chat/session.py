@@ -16,7 +16,8 @@ from sus_local.cli.failure import memory_only_lines
 from sus_local.cli.model_name import shown_name
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError
-from sus_local.history import History, SavedConversation, SavedTurn
+from sus_local.history import History
+from sus_local.saved import SavedConversation, SavedTurn
 
 if TYPE_CHECKING:
     from sus_local.conversation import Conversation

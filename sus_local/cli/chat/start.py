@@ -19,8 +19,9 @@ from sus_local.cli.model_name import last_or_only, named_model, remember
 from sus_local.cli.output import note
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, ModelNotFoundError
-from sus_local.history import History, SavedConversation
+from sus_local.history import History
 from sus_local.sampling import SamplingParams
+from sus_local.saved import SavedConversation
 
 if TYPE_CHECKING:
     from sus_local.cli.chat.screen import Screen

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sus_local import template
-from sus_local.history import SavedTurn
+from sus_local.saved import SavedTurn
 
 if TYPE_CHECKING:
     from sus_local.llm import LLM
