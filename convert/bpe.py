@@ -144,7 +144,12 @@ def library_encoder(source: Source) -> Callable[[str], list[int]]:
             hint='install it: pip install "sus-local[tokenizers]"',
         ) from error
     read_json(path)
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerError(
+            f"tokenizer.json cannot be understood: {error}", hint="download the file again"
+        ) from error
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -23,6 +23,8 @@ MAX_LAYERS = 512
 """As many layers as llama.cpp takes."""
 
 _EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_OTHER_CONFIG = "is config.json the one that belongs to these weights?"
+_LARGEST_FLOAT32, _SMALLEST_FLOAT32 = 3.4e38, 1e-37
 _HINT = "sus-local converts dense LLaMA-architecture checkpoints"
 
 
@@ -103,12 +105,12 @@ def parse_config(config: Mapping[str, Any]) -> LlamaConfig:
         head_dim=_count(config, "head_dim", max(hidden_size // num_heads, 1)),
         head_dim_given=config.get("head_dim") is not None,
         context_length=_count(config, "max_position_embeddings", 2048),
-        rms_norm_eps=_number(config, "rms_norm_eps", 1e-6),
+        rms_norm_eps=_positive(config, "rms_norm_eps", 1e-6),
         rope_theta=_rope_theta(config),
         rope_scaling=_rope_scaling(config),
-        tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
-        attention_bias=bool(config.get("attention_bias", False)),
-        mlp_bias=bool(config.get("mlp_bias", False)),
+        tie_word_embeddings=_flag(config, "tie_word_embeddings"),
+        attention_bias=_flag(config, "attention_bias"),
+        mlp_bias=_flag(config, "mlp_bias"),
         eos_token_ids=_token_ids(config.get("eos_token_id")),
     )
     _check_heads(parsed)
@@ -153,7 +155,7 @@ def _refuse_variants(config: Mapping[str, Any]) -> None:
     if activation not in ("silu", "swish"):
         raise UnsupportedModelError(f"the activation {activation} is not supported", hint=_HINT)
     window = config.get("sliding_window")
-    if isinstance(window, int) and window < int(config.get("max_position_embeddings") or 0):
+    if isinstance(window, int) and window < _count(config, "max_position_embeddings", 2048):
         raise UnsupportedModelError(
             f"sliding-window attention of {window} tokens is not supported", hint=_HINT
         )
@@ -168,15 +170,19 @@ def _check_heads(config: LlamaConfig) -> None:
     if not config.head_dim_given and config.hidden_size % config.num_heads:
         raise CheckpointError(
             f"hidden_size {config.hidden_size} is not a multiple of "
-            f"num_attention_heads {config.num_heads}"
+            f"num_attention_heads {config.num_heads}",
+            hint=_OTHER_CONFIG,
         )
     if config.num_heads % config.num_kv_heads:
         raise CheckpointError(
             f"num_attention_heads {config.num_heads} is not a multiple of "
-            f"num_key_value_heads {config.num_kv_heads}"
+            f"num_key_value_heads {config.num_kv_heads}",
+            hint=_OTHER_CONFIG,
         )
     if config.head_dim % 2:
-        raise CheckpointError(f"head_dim {config.head_dim} is odd, rotary positions need pairs")
+        raise CheckpointError(
+            f"head_dim {config.head_dim} is odd, rotary positions need pairs", hint=_OTHER_CONFIG
+        )
 
 
 def _count(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
@@ -185,7 +191,7 @@ def _count(config: Mapping[str, Any], key: str, default: int | None = None) -> i
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
         told = "missing" if value is None else f"{value!r}, expected a positive integer"
-        raise CheckpointError(f"{key} in config.json is {told}", key=key)
+        raise CheckpointError(f"{key} in config.json is {told}", hint=_OTHER_CONFIG, key=key)
     return value
 
 
@@ -193,9 +199,36 @@ def _number(config: Mapping[str, Any], key: str, default: float | None = None) -
     value = config.get(key, default)
     if value is None and default is not None:
         return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise CheckpointError(f"{key} in config.json is {value!r}, expected a number", key=key)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not abs(value) <= _LARGEST_FLOAT32
+    ):
+        told = "missing" if value is None else f"{value!r}, expected a number"
+        raise CheckpointError(f"{key} in config.json is {told}", hint=_OTHER_CONFIG, key=key)
     return float(value)
+
+
+def _positive(config: Mapping[str, Any], key: str, default: float | None = None) -> float:
+    value = _number(config, key, default)
+    if not value >= _SMALLEST_FLOAT32:
+        raise CheckpointError(
+            f"{key} in config.json is {value!r}, expected a positive number",
+            hint=_OTHER_CONFIG,
+            key=key,
+        )
+    return value
+
+
+def _flag(config: Mapping[str, Any], key: str) -> bool:
+    value = config.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise CheckpointError(
+            f"{key} in config.json is {value!r}, expected true or false",
+            hint=_OTHER_CONFIG,
+            key=key,
+        )
+    return bool(value)
 
 
 def _token_ids(value: object) -> tuple[int, ...]:
@@ -209,12 +242,18 @@ def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
         value = config.get(key)
         if isinstance(value, dict):
             return value
+        if value is not None:
+            raise CheckpointError(
+                f"{key} in config.json is {value!r}, expected an object",
+                hint=_OTHER_CONFIG,
+                key=key,
+            )
     return {}
 
 
 def _rope_theta(config: Mapping[str, Any]) -> float:
     rope = _rope(config)
-    return _number(rope if "rope_theta" in rope else config, "rope_theta", 10000.0)
+    return _positive(rope if "rope_theta" in rope else config, "rope_theta", 10000.0)
 
 
 def _rope_scaling(config: Mapping[str, Any]) -> RopeScaling | None:
@@ -234,10 +273,10 @@ def _rope_scaling(config: Mapping[str, Any]) -> RopeScaling | None:
     attention = "attention_factor" if rope.get("attention_factor") is not None else "attn_factor"
     return RopeScaling(
         kind=kind,
-        factor=_number(rope, "factor", 8.0 if kind == "llama3" else None),
+        factor=_positive(rope, "factor", 8.0 if kind == "llama3" else None),
         original_context=original,
-        low_freq_factor=_number(rope, "low_freq_factor", 1.0),
-        high_freq_factor=_number(rope, "high_freq_factor", 4.0),
+        low_freq_factor=_positive(rope, "low_freq_factor", 1.0),
+        high_freq_factor=_positive(rope, "high_freq_factor", 4.0),
         extrapolation_factor=_optional(rope, "extrapolation_factor"),
         attention_factor=_optional(rope, attention),
         beta_fast=_optional(rope, "beta_fast"),

@@ -34,6 +34,7 @@ class PlannedOutput:
         bytes: Of all its files.
         files: How many.
         tensors: How many tensors are of which type.
+        replaces: What another file that lies there now was made from; empty if there is none.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class PlannedOutput:
     bytes: int
     files: int
     tensors: dict[str, int]
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ _UINT16, _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 2, 4, 5, 6, 7, 8, 9
 
 def encode_text(text: str | bytes) -> bytes:
     """Length and UTF-8."""
-    raw = text.encode() if isinstance(text, str) else text
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
     return struct.pack("<Q", len(raw)) + raw
 
 

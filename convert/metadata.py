@@ -14,6 +14,7 @@ from sus_local.convert.tensors import TensorSpec
 from sus_local.convert.types import FILE_TYPES
 
 _QUANTIZATION_VERSION = 2
+_LARGEST: Mapping[type[Int32] | type[Float32], float] = {Int32: 2**31 - 1, Float32: 3.4e38}
 _HUB = "https://huggingface.co"
 
 # Keys of generation_config.json and what llama.cpp calls them.
@@ -36,8 +37,10 @@ def model_name(source: Source) -> str:
     from pathlib import Path
 
     folder = Path(source.label).expanduser().resolve()
-    cached = next((part for part in folder.parts[::-1] if part.startswith("models--")), None)
-    return cached.rsplit("--", 1)[-1] if cached else folder.name
+    parents = [parent.name for parent in folder.parents[:2]]
+    if parents[:1] == ["snapshots"] and parents[1:] and parents[1].startswith("models--"):
+        return parents[1].rsplit("--", 1)[-1]
+    return folder.name.lstrip(".") or "model"
 
 
 def size_label(parameters: int) -> str:
@@ -121,7 +124,7 @@ def _card(source: Source) -> Mapping[str, Any]:
     front = re.match(r"\ufeff?---\s*\n(.*?)\n---\s*(?:\n|$)", text, re.DOTALL)
     try:
         card = yaml.safe_load(front[1]) if front else {}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError):
         return {}
     return card if isinstance(card, dict) else {}
 
@@ -136,7 +139,11 @@ def _sampling(generation: Mapping[str, Any]) -> dict[str, Value]:
     fields: dict[str, Value] = {}
     for key, (name, kind) in _SAMPLING.items():
         number = generation.get(key)
-        if isinstance(number, (int, float)) and not isinstance(number, bool):
+        if (
+            isinstance(number, (int, float))
+            and not isinstance(number, bool)
+            and abs(number) <= _LARGEST[kind]
+        ):
             value = Int32(int(number)) if kind is Int32 else Float32(float(number))
             fields[f"general.sampling.{name}"] = value
     if generation.get("do_sample") is False:

@@ -8,6 +8,7 @@ compare them with that library's own output.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,9 +62,29 @@ def _parse_override(text: str) -> Override:
             f"{text!r} is no NAME=TYPE", hint=f"types of a tensor: {', '.join(TENSOR_TYPES)}"
         )
     try:
-        return Override(re.compile(name.lower()), kind)
-    except re.error as error:
-        raise ConvertError(f"{name!r} is no regular expression: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Override(re.compile(name.lower()), kind)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ConvertError(
+            f"{name!r} is no regular expression: {error}", hint="for instance attn_v=Q8_0"
+        ) from error
+
+
+def check_overrides(overrides: Iterable[Override], specs: Iterable[TensorSpec]) -> None:
+    """See that every override is for some tensor.
+
+    Raises:
+        ConvertError: One is for none.
+    """
+    names = [spec.name for spec in specs if is_quantized(spec)]
+    for override in overrides:
+        if not any(override.pattern.search(name) for name in names):
+            raise ConvertError(
+                f"no tensor that is quantized matches {override.pattern.pattern}",
+                hint=f"they have names such as {names[-1]}",
+                pattern=override.pattern.pattern,
+            )
 
 
 @dataclass(slots=True)

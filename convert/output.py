@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sus_local.convert.journal import Journal, OutputLock
 from sus_local.convert.readback import Opened, Readback, read_range
 from sus_local.convert.writer import Layout, Place, part_name
 from sus_local.errors import NonFiniteError, OutputHeldError
-from sus_local.models import read_manifest
+from sus_local.models import manifest_path, read_manifest, write_manifest
 
 
 class Output:
@@ -51,15 +52,18 @@ class Output:
         return self.journal.tensors
 
     def finished(self) -> list[str] | None:
-        """The SHA-256 of every file, if this very output was made before and is still there."""
+        """The SHA-256 of every file, if this very output was made before and is still there.
+
+        One that ``sus-local models verify`` found damaged is made anew.
+        """
         manifest = read_manifest(self.paths[0])
-        files = manifest.get("files")
-        if manifest.get("fingerprint") != self.fingerprint or not isinstance(files, list):
+        if manifest.get("fingerprint") != self.fingerprint or manifest.get("damaged"):
             return None
         sizes = [path.stat().st_size if path.is_file() else -1 for path in self.paths]
-        if sizes != [part.size for part in self.layout.parts]:
+        digests = _digests(manifest.get("files"))
+        if sizes != [part.size for part in self.layout.parts] or len(digests) != len(sizes):
             return None
-        return [str(file.get("sha256")) for file in files]
+        return digests
 
     def clear(self) -> None:
         """Remove what an attempt that was killed at its very end left beside a finished output."""
@@ -89,6 +93,7 @@ class Output:
         Args:
             progress: Told the bytes of each step, :attr:`resumable_bytes` in all.
         """
+        self._take_back() if self._earlier else self._clear_partial()
         for place, digest in self._earlier.items():
             if self._digest(place, progress) == digest:
                 self.journal.tensors[place.spec.name] = digest
@@ -100,6 +105,21 @@ class Output:
             self._readback = Readback(self._files, self.done, self._finish_tensor)
             stack.callback(self._readback.close)
             self._stack.push(stack.pop_all())
+
+    def _take_back(self) -> None:
+        """Go on where an attempt was killed while it gave the files their names."""
+        if manifest_path(self.paths[0]).exists():
+            return
+        for partial, path in zip(self.partial, self.paths, strict=True):
+            if path.exists() and not partial.exists():
+                os.replace(path, partial)
+
+    def _clear_partial(self) -> None:
+        """Remove what another conversion to this output left, in however many files."""
+        counted = rf"{re.escape(self.path.stem)}(-\d{{5}}-of-\d{{5}})?\.gguf\.partial"
+        for path in self.path.parent.iterdir():
+            if re.fullmatch(counted, path.name) and path not in self.partial:
+                path.unlink()
 
     @property
     def resumable_bytes(self) -> int:
@@ -175,15 +195,27 @@ class Output:
             os.fsync(file.written.fileno())
         return digests
 
-    def commit(self) -> None:
-        """Give the files their names; the journal's work is over."""
+    def commit(self, manifest: Mapping[str, Any]) -> None:
+        """Give the files their names and a manifest; the journal's work is over.
+
+        Killed at any moment, no manifest lies beside files that are not its own.
+        """
         for file in self._files:
             file.written.close()
             file.read.close()
+        manifest_path(self.paths[0]).unlink(missing_ok=True)
         for partial, path in zip(self.partial, self.paths, strict=True):
             os.replace(partial, path)
+        write_manifest(self.paths[0], manifest)
         sync_folder(self.path.parent)
         self.journal.path.unlink(missing_ok=True)
+
+
+def _digests(files: object) -> list[str]:
+    """The checksums that a manifest lists; none if it is damaged."""
+    entries = files if isinstance(files, list) else []
+    found = [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
+    return [digest for digest in found if isinstance(digest, str)]
 
 
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:

@@ -29,7 +29,6 @@ from sus_local.convert.source import Shard, Source, open_source
 from sus_local.convert.stream import TensorTask, stream_tensors
 from sus_local.convert.verify import check_gates
 from sus_local.errors import ConvertError, DiskFullError, from_os_error
-from sus_local.models import write_manifest
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -82,7 +81,9 @@ def plan(source: str, **choices: Unpack[Choices]) -> Plan:
     """
     options = Options(**choices)
     with _opened(source, options) as opened:
-        return prepare(opened, options).plan
+        prepared = prepare(opened, options)
+        check_gates(opened, prepared.vocabulary, prepared.vocabulary_fields())
+        return prepared.plan
 
 
 def convert(source: str, *, progress: Listener | None = None, **choices: Unpack[Choices]) -> Report:
@@ -245,9 +246,7 @@ def _finish(prepared: Prepared, tell: Listener) -> dict[Path, list[str] | None]:
     digests: dict[Path, list[str] | None] = {}
     for output in prepared.outputs:
         found = output.verify(reading.of(output))
-        manifest = describe(output, prepared.source, found, prepared.options_told())
-        write_manifest(output.paths[0], manifest)
-        output.commit()
+        output.commit(describe(output, prepared.source, found, prepared.options_told()))
         digests[output.path] = found
     return digests
 

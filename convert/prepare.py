@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sus_local.convert.config import LlamaConfig, parse_config
 from sus_local.convert.estimates import (
     Plan,
     PlannedOutput,
+    existing,
     find_problems,
     free_bytes,
     peak_memory,
@@ -31,7 +33,8 @@ from sus_local.convert.tensors import TensorSpec, match_tensors
 from sus_local.convert.types import file_type
 from sus_local.convert.vocab import Vocabulary, read_vocabulary
 from sus_local.convert.writer import Layout, lay_out
-from sus_local.errors import ConvertError, ImatrixError
+from sus_local.errors import ConvertError, ImatrixError, PermissionDeniedError
+from sus_local.models import read_manifest
 from sus_local.paths import models_dir
 
 
@@ -80,6 +83,7 @@ def prepare(source: Source, options: Options) -> Prepared:
     overrides = mixtures.parse_overrides(options.tensor_types)
     config = parse_config(source.config)
     specs = match_tensors(config, source.tensors)
+    mixtures.check_overrides(overrides, specs)
     vocabulary = read_vocabulary(source, config)
     imatrix = read_imatrix(options.imatrix) if options.imatrix is not None else None
     outputs: list[Output] = []
@@ -115,25 +119,45 @@ def _type_names(types: Sequence[str]) -> list[str]:
 
 def _output_paths(source: Source, options: Options, names: Sequence[str]) -> list[Path]:
     output = options.output
-    if output is not None and output.suffix == ".gguf" and not output.is_dir():
+    if output is not None and output.suffix.lower() == ".gguf" and not output.is_dir():
         if len(names) > 1:
             raise ConvertError(
                 f"{len(names)} types cannot go into one file {output}",
                 hint="give a folder with -o",
                 num_types=len(names),
             )
+        _check_folder(output.parent)
         return [output]
     folder = output if output is not None else models_dir()
-    if folder.exists() and not folder.is_dir():
-        raise ConvertError(f"{folder} is neither a .gguf file nor a folder")
+    _check_folder(folder)
     stem = model_name(source).lower()
     return [folder / f"{stem}-{name.lower()}.gguf" for name in names]
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse what cannot become a folder to write in, before any work."""
+    there = existing(folder)
+    if not there.is_dir():
+        raise ConvertError(
+            f"{there} is neither a .gguf file nor a folder",
+            hint="give a folder, or a file that ends in .gguf, with -o",
+        )
+    if not os.access(there, os.W_OK):
+        raise PermissionDeniedError(
+            f"no permission to write in {there}", hint="give another place with -o", path=str(there)
+        )
 
 
 def _check_imatrix(
     specs: Sequence[TensorSpec], types: dict[str, str], mixture: str, imatrix: Imatrix | None
 ) -> None:
     """Refuse what llama.cpp would: a type of few bits without importances, or foreign ones."""
+    if imatrix is not None and not any(spec.name in imatrix.entries for spec in specs):
+        raise ImatrixError(
+            f"{imatrix.name} has {len(imatrix.entries)} entries, none for a tensor of this model",
+            hint="use the importance matrix that was made for this model",
+            num_entries=len(imatrix.entries),
+        )
     for spec in specs:
         if not mixtures.is_quantized(spec):
             continue
@@ -152,12 +176,15 @@ def _check_imatrix(
 
 def _fingerprint(source: Source, layout: Layout, imatrix: Imatrix | None) -> str:
     """Of everything that decides the bytes of an output."""
-    facts = {
+    facts: dict[str, Any] = {
         "headers": [hashlib.sha256(part.header).hexdigest() for part in layout.parts],
         "shards": [(shard.name, shard.size, shard.version) for shard in source.shards],
         "imatrix": imatrix.digest if imatrix is not None else None,
         "versions": versions(),
     }
+    computed = [place.spec.values for place in layout.places.values() if place.spec.values]
+    if computed:
+        facts["computed"] = computed
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -197,7 +224,18 @@ def _planned(output: Output) -> PlannedOutput:
         bytes=output.layout.size,
         files=len(output.paths),
         tensors=dict(counts),
+        replaces=_replaced(output),
     )
+
+
+def _replaced(output: Output) -> str:
+    """What the model was made from that lies in an output's place, if it is another one."""
+    path = output.paths[0]
+    if not path.is_file() or output.finished() is not None:
+        return ""
+    source = read_manifest(path).get("source")
+    label = source.get("label") if isinstance(source, dict) else source
+    return str(label or "something unknown")
 
 
 def _there(output: Output) -> int:

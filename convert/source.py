@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sus_local.errors import SourceNotFoundError
+from sus_local.errors import ConvertError, SourceNotFoundError
 from sus_local.hub import repository_name
 
 
@@ -170,8 +170,14 @@ def open_source(
         ...
     sus_local.errors.SourceNotFoundError: no such folder: ./no/such/folder
     """
-    folder = Path(source).expanduser()
+    folder = _expanded(source)
     if folder.exists():
+        if revision is not None:
+            raise ConvertError(
+                f"{source} is a folder, which has no revision {revision}",
+                hint="leave --revision out, or give org/name on the hub",
+                revision=revision,
+            )
         return _open_folder(folder, source)
     name = repository_name(source)
     if not name:
@@ -180,6 +186,13 @@ def open_source(
     from .hub import open_repository
 
     return open_repository(name, revision=revision, keep_source=keep_source, cache_dir=cache_dir)
+
+
+def _expanded(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:  # "~" and a name that no user has
+        return Path(source)
 
 
 def _open_folder(folder: Path, label: str) -> Source:

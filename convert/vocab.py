@@ -87,6 +87,17 @@ def read_vocabulary(source: Source, config: LlamaConfig) -> Vocabulary:
         TokenizerError: There is no tokenizer that is known, it is broken, or it has more tokens
             than the model.
     """
+    try:
+        return _read(source, config)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # JSON of any shape may stand in these files; where it is none that has a meaning, they say.
+        what = f"{type(error).__name__}: {error}"
+        raise TokenizerError(
+            f"the tokenizer's files cannot be understood: {what}", hint="download them again"
+        ) from error
+
+
+def _read(source: Source, config: LlamaConfig) -> Vocabulary:
     model = source.path("tokenizer.model")
     settings = read_json(source.path("tokenizer_config.json"))
     if model is not None:
@@ -117,6 +128,7 @@ def _from_sentencepiece(
     for index in range(len(tokens), config.vocab_size):
         tokens.append(Token(f"[PAD{index}]".encode(), _PAD_SCORE, pieces.UNUSED))
     changed = _add_tokens(tokens, source, settings)
+    _check_bytes(tokens)
     special = special_ids(
         tokens,
         settings,
@@ -142,6 +154,20 @@ def _from_sentencepiece(
     )
 
 
+def _check_bytes(tokens: Sequence[Token]) -> None:
+    """See that there is a token for every byte: llama.cpp ends the process where it finds none."""
+    texts = {token.text for token in tokens}
+    missing = [
+        name for name in (f"<0x{byte:02X}>" for byte in range(256)) if name.encode() not in texts
+    ]
+    if missing:
+        raise TokenizerError(
+            f"tokenizer.model lacks {len(missing)} of 256 bytes, {missing[0]} first",
+            hint="llama.cpp needs a model that was trained with byte_fallback",
+            num_missing=len(missing),
+        )
+
+
 def _from_piece(piece: pieces.Piece) -> Token:
     text = piece.text
     if piece.kind == pieces.USER_DEFINED:
@@ -158,7 +184,12 @@ def _add_tokens(tokens: list[Token], source: Source, settings: Mapping[str, Any]
     changed: set[str] = set()
     added = [(int(key), text, False) for text, key in _added_json(source).items()]
     for key, entry in (settings.get("added_tokens_decoder") or {}).items():
-        text = str(entry.get("content", ""))
+        text = entry["content"]
+        if not isinstance(text, str) or not text:
+            raise TokenizerError(
+                f"tokenizer_config.json has the text {text!r} for the added token {key}",
+                hint="download the file again",
+            )
         added.append((int(key), text, bool(entry.get("special")) or looks_special(text)))
     for index, text, special in added:
         if not 0 <= index < len(tokens):
@@ -248,7 +279,7 @@ def _own_template(source: Source, settings: Mapping[str, Any]) -> str | None:
     value: object = settings.get("chat_template")
     path = source.path("chat_template.jinja")
     if value is None and path is not None:
-        value = path.read_text(encoding="utf-8")
+        value = path.read_text(encoding="utf-8-sig")
     if isinstance(value, list):
         named = {
             entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)
@@ -266,9 +297,13 @@ def read_json(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TokenizerError(f"{path.name} cannot be read: {error}", path=str(path)) from error
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TokenizerError(
+            f"{path.name} cannot be read: {error}", hint="download the file again", path=str(path)
+        ) from error
     if not isinstance(value, dict):
-        raise TokenizerError(f"{path.name} holds no JSON object", path=str(path))
+        raise TokenizerError(
+            f"{path.name} holds no JSON object", hint="download the file again", path=str(path)
+        )
     return value

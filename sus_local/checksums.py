@@ -6,6 +6,7 @@ so that damage can be named.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sus_local.errors import InvalidModelError, StorageError, VerificationError, from_os_error
+from sus_local.header import split_parts
 from sus_local.models import StoredModel, write_manifest
 
 _PIECE_BYTES = 1 << 20
@@ -35,7 +37,9 @@ class Checked:
 
 
 def verify(model: StoredModel, *, on_bytes: Callable[[int], None] = lambda count: None) -> Checked:
-    """Read every file of ``model`` again and compare it with the manifest; note the success there.
+    """Read every file of ``model`` again, compare it with the manifest, note there what came out.
+
+    The files are the model's own, in order, whatever they were called when the manifest was made.
 
     Args:
         on_bytes: Called with the number of bytes that each step read.
@@ -47,14 +51,14 @@ def verify(model: StoredModel, *, on_bytes: Callable[[int], None] = lambda count
     """
     entries = _entries(model)
     digests: list[str] = []
-    for entry in entries:
-        path = model.path.with_name(entry["name"])
+    for path, entry in zip(split_parts(model.path), entries, strict=True):
         _check_size(path, entry)
         digest = _digest(path, 0, entry["bytes"], on_bytes)
         if digest != entry["sha256"]:
+            _note(model, damaged=True)
             raise _changed(model, path, len(digests))
         digests.append(digest)
-    _note(model)
+    _note(model, verified={"at": _now(), "mtime_ns": _times(model)})
     return Checked(len(entries), sum(entry["bytes"] for entry in entries), tuple(digests))
 
 
@@ -68,7 +72,8 @@ def state(model: StoredModel) -> str:
         entries = _entries(model)
     except InvalidModelError:
         return "none"
-    if any(_size(model.path.with_name(entry["name"])) != entry["bytes"] for entry in entries):
+    sizes = [_size(path) for path in split_parts(model.path)]
+    if sizes != [entry["bytes"] for entry in entries] or model.manifest.get("damaged"):
         return "changed"
     verified = model.manifest.get("verified")
     if not isinstance(verified, dict):
@@ -78,7 +83,8 @@ def state(model: StoredModel) -> str:
 
 def _entries(model: StoredModel) -> Sequence[Mapping[str, Any]]:
     files = model.manifest.get("files")
-    if isinstance(files, list) and files and all(map(_is_entry, files)):
+    num_files = len(split_parts(model.path))
+    if isinstance(files, list) and len(files) == num_files and all(map(_is_entry, files)):
         return files
     raise InvalidModelError(
         f"nothing is recorded to verify {model.name} against",
@@ -88,7 +94,14 @@ def _entries(model: StoredModel) -> Sequence[Mapping[str, Any]]:
 
 
 def _is_entry(entry: object) -> bool:
-    kinds = {"name": str, "bytes": int, "sha256": str}
+    return _holds(entry, name=str, bytes=int, sha256=str)
+
+
+def _is_tensor(entry: object) -> bool:
+    return _holds(entry, name=str, file=int, offset=int, bytes=int, sha256=str)
+
+
+def _holds(entry: object, **kinds: type) -> bool:
     return isinstance(entry, dict) and all(isinstance(entry.get(k), t) for k, t in kinds.items())
 
 
@@ -142,7 +155,7 @@ def _changed(model: StoredModel, path: Path, index: int) -> VerificationError:
 def _first_damaged(model: StoredModel, path: Path, index: int) -> str:
     tensors = model.manifest.get("tensors")
     for tensor in tensors if isinstance(tensors, list) else ():
-        if tensor["file"] != index:
+        if not _is_tensor(tensor) or tensor["file"] != index:
             continue
         if _digest(path, tensor["offset"], tensor["bytes"], lambda _: None) != tensor["sha256"]:
             return str(tensor["name"])
@@ -153,10 +166,12 @@ def _times(model: StoredModel) -> list[int]:
     return [path.stat().st_mtime_ns for path in model.files]
 
 
-def _note(model: StoredModel) -> None:
-    """Record the success; a manifest that cannot be written does not make it a failure."""
-    note = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "mtime_ns": _times(model)}
-    try:
-        write_manifest(model.path, {**model.manifest, "verified": note})
-    except StorageError:
-        return
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _note(model: StoredModel, **found: object) -> None:
+    """Record what came out; a manifest that cannot be written does not make it a failure."""
+    kept = {k: v for k, v in model.manifest.items() if k not in ("verified", "damaged")}
+    with contextlib.suppress(StorageError):
+        write_manifest(model.path, {**kept, **found})

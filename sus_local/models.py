@@ -1,8 +1,8 @@
 """The local store: GGUF files and their manifests; a name, a path or a hub id → a file.
 
 A model is a file ``NAME.gguf`` in the store's folder, or the files ``NAME-00001-of-0000N.gguf`` of
-a split one. Beside it lies ``NAME.gguf.json``, its manifest: where it came from and its checksums,
-as the converter or the download wrote it.
+a split one. Beside it, or beside the first of them, lies ``….gguf.json``, its manifest: where it
+came from and its checksums, as the converter or the download wrote it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 from sus_local import paths
 from sus_local.errors import ModelNotFoundError, StorageError, from_os_error
+from sus_local.header import MAGIC, split_parts
 from sus_local.textfile import write_whole
 
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
@@ -31,7 +33,8 @@ class StoredModel:
     """A model file of the local store.
 
     Attributes:
-        name: Its file name without ``.gguf`` and without the counting of a split file.
+        name: Its file name without ``.gguf`` and, where that is no other's name, without the
+            counting of a split file.
         files: The file, or the parts of a split one in order.
         num_bytes: Size of all files.
         manifest: What is recorded about it; empty where there is no manifest.
@@ -76,24 +79,24 @@ class StoredModel:
     @property
     def is_complete(self) -> bool:
         """Whether all parts of a split file are there."""
-        match = _SPLIT.search(self.path.stem)
-        return match is None or len(self.files) == int(match[2])
+        return len(self.files) == len(split_parts(self.path))
 
 
 def manifest_path(path: Path) -> Path:
-    """Where the manifest of the model file ``path`` lies.
+    """Where the manifest of the model file ``path`` lies; of any part of a split one.
 
-    >>> manifest_path(Path("a.gguf")).name
-    'a.gguf.json'
+    >>> manifest_path(Path("a.gguf")).name, manifest_path(Path("b-00002-of-00002.gguf")).name
+    ('a.gguf.json', 'b-00001-of-00002.gguf.json')
     """
-    return path.with_name(path.name + ".json")
+    first = split_parts(path)[0]
+    return first.with_name(first.name + ".json")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the model file ``path``; empty if there is none, or none that is readable."""
     try:
         value = json.loads(manifest_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -115,12 +118,17 @@ def list_models(folder: Path | None = None) -> list[StoredModel]:
         folder: Another folder than the store's.
     """
     folder = paths.models_dir() if folder is None else folder
-    parts: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*.gguf")) if folder.is_dir() else ():
-        if not path.name.startswith("."):
-            parts.setdefault(_SPLIT.sub("", path.stem), []).append(path)
-    models = [_stored(name, files) for name, files in parts.items()]
+    found: dict[tuple[Path, ...], list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if _is_model_file(path):
+            found.setdefault(split_parts(path), []).append(path)
+    names = Counter(_SPLIT.sub("", files[0].stem) for files in found.values())
+    models = [_stored(files, counted=names) for files in found.values()]
     return sorted(models, key=lambda model: model.name.lower())
+
+
+def _is_model_file(path: Path) -> bool:
+    return path.suffix.lower() == ".gguf" and not path.name.startswith(".") and path.is_file()
 
 
 def at_path(path: Path) -> StoredModel:
@@ -137,13 +145,18 @@ def at_path(path: Path) -> StoredModel:
         raise ModelNotFoundError(
             f"there is no file {path}", hint="sus-local models list", name=str(path)
         )
-    name = _SPLIT.sub("", path.stem)
-    if name == path.stem:
-        return _stored(name, [path])
-    return _stored(name, sorted(path.parent.glob(f"{name}-*-of-*.gguf")))
+    return _stored([part for part in split_parts(path) if part.is_file()])
 
 
-def _stored(name: str, files: list[Path]) -> StoredModel:
+def _stored(files: list[Path], *, counted: Mapping[str, int] | None = None) -> StoredModel:
+    """The model of files that belong together.
+
+    Args:
+        counted: How many models there are of each name.
+    """
+    name = _SPLIT.sub("", files[0].stem)
+    if counted is not None and counted[name] > 1:
+        name = files[0].stem
     num_bytes = sum(path.stat().st_size for path in files)
     return StoredModel(name, tuple(files), num_bytes, read_manifest(files[0]))
 
@@ -189,21 +202,24 @@ def resolve(name: str | Path) -> Path:
     return model.path
 
 
-def find(name: str) -> StoredModel:
+def find(name: str, *, guess: bool = True) -> StoredModel:
     """The model that a user means by ``name``: a path, a name in the store, or a hub id.
+
+    Args:
+        guess: Of several, take the one that was used last.
 
     Raises:
         ModelNotFoundError: None, or several; the hint is the next command.
     """
     if _is_path(name):
-        return at_path(Path(name).expanduser())
+        return at_path(_expanded(name))
     models = list_models()
     found = find_models(name, models)
     if len(found) == 1:
         return found[0]
     if not found:
         raise _not_found(name, models)
-    recent = last_used()
+    recent = last_used() if guess else None
     for model in found:
         if recent is not None and model.path == recent.path:
             return model
@@ -216,10 +232,28 @@ def find(name: str) -> StoredModel:
 
 
 def _is_path(name: str) -> bool:
-    if Path(name).expanduser().is_file():
-        return True
     separators = name.startswith((".", "~", "/", "\\")) or os.path.isabs(name)
-    return separators or (name.lower().endswith(".gguf") and ("/" in name or os.sep in name))
+    if separators or (name.lower().endswith(".gguf") and ("/" in name or os.sep in name)):
+        return True
+    return _is_gguf(_expanded(name))
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # "~" and a name that no user has
+        return Path(name)
+
+
+def _is_gguf(path: Path) -> bool:
+    """Whether it is a file that is called or begins as a GGUF file."""
+    try:
+        if not path.is_file() or path.suffix.lower() == ".gguf":
+            return path.is_file()
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
 
 
 def _not_found(name: str, models: list[StoredModel]) -> ModelNotFoundError:
@@ -231,6 +265,8 @@ def _not_found(name: str, models: list[StoredModel]) -> ModelNotFoundError:
     names = [model.name for model in models if set(_names(model)) & set(near)]
     if name and Path(name).is_dir():
         hint = _convert_hint(Path(name))
+    elif Path(name).is_file():
+        hint = "the file of that name is not a GGUF file: sus-local convert makes one"
     elif _HUB_ID.match(name):
         hint = f"sus-local pull {name}, or sus-local convert {name.partition(':')[0]} -q Q4_K_M"
     elif names:
@@ -256,7 +292,7 @@ def remove(model: StoredModel) -> None:
     Raises:
         StorageError: A file cannot be deleted.
     """
-    for path in (*model.files, manifest_path(model.path)):
+    for path in (*split_parts(model.path), manifest_path(model.path)):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

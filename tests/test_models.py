@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,54 @@ def test_split_files_are_one_model(store: Path) -> None:
     assert not models.list_models()[1].is_complete
     with pytest.raises(ModelNotFoundError, match="Big-Q4_0 lacks parts"):
         models.resolve("big:q4_0")
+
+
+@pytest.mark.parametrize("name", ["m", "a[b]", *(() if os.name == "nt" else ("*", "x?"))])
+def test_a_split_model_is_its_own_files_and_no_others(store: Path, name: str) -> None:
+    others = [f"{other}-0000{n}-of-00002.gguf" for other in ("m-big", "ab", "xy") for n in (1, 2)]
+    for other in (*others, "m.gguf.json", "m-00001-of-00003.gguf"):
+        put(store, other)
+    first = put(store, f"{name}-00001-of-00002.gguf")
+    second = put(store, f"{name}-00002-of-00002.gguf")
+    model = models.at_path(second)
+    assert model.files == (first, second)
+    models.remove(model)
+    left = {path.name for path in store.iterdir()}
+    assert left == {*others, "m.gguf.json", "m-00001-of-00003.gguf"}
+
+
+def test_models_of_one_name_are_told_apart(store: Path) -> None:
+    put(store, "a-Q8_0.gguf", b"1")
+    for total in (2, 3):
+        for number in range(1, total + 1):
+            put(store, f"a-Q8_0-{number:05d}-of-{total:05d}.gguf", b"1")
+    found = {model.name: len(model.files) for model in models.list_models()}
+    assert found == {"a-Q8_0": 1, "a-Q8_0-00001-of-00002": 2, "a-Q8_0-00001-of-00003": 3}
+    assert models.find("a-q8_0").files == (store / "a-Q8_0.gguf",)
+    assert len(models.find("a-Q8_0-00001-of-00003").files) == 3
+
+
+def test_what_is_no_file_is_no_model(store: Path) -> None:
+    (store / "folder.gguf").mkdir()
+    (store / "dangling.gguf").symlink_to(store / "absent.gguf")
+    put(store, "CAPITALS.GGUF")
+    assert [model.name for model in models.list_models()] == ["CAPITALS"]
+
+
+def test_a_file_that_is_no_model_is_not_found_as_one(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes").write_text("mine")
+    with pytest.raises(ModelNotFoundError, match="no model notes") as caught:
+        models.find("notes")
+    assert "is not a GGUF file" in caught.value.hint
+    put(store, "notes.gguf")
+    assert models.find("notes").path == store / "notes.gguf"
+    Path("bare").write_bytes(b"GGUF")
+    assert models.find("bare").path == Path("bare")
+    with pytest.raises(ModelNotFoundError):
+        models.find("~nobody-of-this-name/x.gguf")
 
 
 @pytest.mark.parametrize(
@@ -230,9 +279,59 @@ def test_verifying_finds_a_short_and_a_missing_file(store: Path) -> None:
     models.write_manifest(path, {"files": entries})
     with pytest.raises(VerificationError, match="has 3 bytes, expected 10"):
         checksums.verify(models.find("a"))
-    models.write_manifest(path, {"files": [{**entries[0], "name": "b.gguf"}]})
-    with pytest.raises(VerificationError, match=r"b.gguf is missing"):
+    first, second = put(store, "b-00001-of-00002.gguf"), put(store, "b-00002-of-00002.gguf")
+    models.write_manifest(first, {"files": record(first, second)})
+    for part in (second, first):
+        content = part.read_bytes()
+        part.unlink()
+        with pytest.raises(VerificationError, match=f"{part.name} is missing"):
+            checksums.verify(models.find("b"))
+        part.write_bytes(content)
+    checksums.verify(models.find("b"))
+
+
+def test_a_copy_is_verified_itself_not_the_file_it_was_copied_from(store: Path) -> None:
+    path = put(store, "a.gguf", b"0123456789")
+    copy = put(store, "copy.gguf", b"0123456789", files=record(path))
+    models.write_manifest(path, {"files": record(path)})
+    checksums.verify(models.find("copy"))
+    copy.write_bytes(b"0123456x89")
+    with pytest.raises(VerificationError, match=r"copy.gguf is not what was recorded"):
+        checksums.verify(models.find("copy"))
+    checksums.verify(models.find("a"))
+
+
+def test_a_damage_that_was_found_is_remembered_until_it_is_mended(store: Path) -> None:
+    path = put(store, "a.gguf", b"0123456789")
+    models.write_manifest(path, {"files": record(path)})
+    path.write_bytes(b"012345678x")
+    with pytest.raises(VerificationError):
         checksums.verify(models.find("a"))
+    assert models.read_manifest(path)["damaged"] is True
+    assert checksums.state(models.find("a")) == "changed"
+    path.write_bytes(b"0123456789")
+    checksums.verify(models.find("a"))
+    assert "damaged" not in models.read_manifest(path)
+    assert checksums.state(models.find("a")) == "verified"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "[" * 100_000,
+        '{"files": [{"name": "../x.gguf", "bytes": 4, "sha256": "0"}], "tensors": [1, {}]}',
+        '{"files": [{"name": "\\u0000", "bytes": 4, "sha256": "0"}]}',
+        '{"files": [1, {}]}',
+        '{"files": 5}',
+    ],
+)
+def test_a_rubbish_manifest_harms_nobody(store: Path, manifest: str) -> None:
+    path = put(store, "a.gguf")
+    models.manifest_path(path).write_text(manifest)
+    (model,) = models.list_models()
+    assert checksums.state(model) in ("none", "recorded")
+    with pytest.raises((InvalidModelError, VerificationError)):
+        checksums.verify(model)
 
 
 def test_without_a_manifest_there_is_nothing_to_verify(store: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from sus_local.convert.types import FILE_TYPES
 if TYPE_CHECKING:
     from sus_local.convert import Plan, Report
 
+_SIZE = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>[KMGT]?)B?")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -24,11 +26,11 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     """A number of bytes, as in ``2G`` or ``500M``."""
     if value is None:
         return None
-    text = value.upper().removesuffix("B")
-    number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "")
-    if unit not in _UNITS or not number.replace(".", "", 1).isdigit() or float(number) <= 0:
+    match = _SIZE.fullmatch(value.upper())
+    size = float(match["number"]) * _UNITS[match["unit"]] if match else 0
+    if not 1 <= size < 2**63:
         raise click.BadParameter(f"{value!r} is no size such as 2G or 500M", ctx, param)
-    return int(float(number) * _UNITS[unit])
+    return int(size)
 
 
 @click.command(epilog=f"Types: {', '.join(FILE_TYPES)}.")
@@ -143,6 +145,8 @@ def told_plan(plan: Plan) -> str:
         mixture = ", ".join(f"{count} {kind}" for kind, count in counts)
         where = str(output.path) if output.files == 1 else f"{output.path} (+{output.files - 1})"
         lines.append(f"  {output.type:<8} {gigabytes(output.bytes):>9}  {where}  ({mixture})")
+        if output.replaces:
+            lines.append(t("  replaces what was made of {source}", source=output.replaces))
     lines.append(
         t(
             "  needs up to {memory} of memory and {disk} of disk ({free} free); {threads} threads",

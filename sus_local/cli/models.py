@@ -9,8 +9,11 @@ import click
 from sus_local.cli.completion import complete_model
 from sus_local.cli.model_name import stored_model
 from sus_local.cli.text import t
+from sus_local.errors import SusLocalError, VerificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sus_local.models import StoredModel
 
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
@@ -50,7 +53,6 @@ def list_(as_json: bool) -> None:
 def facts_of(model: StoredModel) -> dict[str, Any]:
     """What ``list`` tells; of a damaged file, that it is."""
     from sus_local.checksums import state
-    from sus_local.errors import SusLocalError
     from sus_local.header import read_header
 
     facts: dict[str, Any] = {
@@ -161,7 +163,9 @@ def _print_section(heading: str, values: dict[str, Any]) -> None:
 
 
 def _one_line(text: str, most: int = 200) -> str:
-    flat = text.replace("\n", "\\n")
+    from sus_local.cli.chat.paint import printable
+
+    flat = printable(text).replace("\n", "\\n")
     return flat if len(flat) <= most else f"{flat[:most]}… ({len(flat)} characters)"
 
 
@@ -181,15 +185,44 @@ def verify(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
     from sus_local.models import list_models
 
     every = [model for model in list_models() if checksums.state(model) != "none"]
-    results = []
-    for model in every if everything else [stored_model(name) for name in names]:
-        with _progress(model) as on_bytes:
-            checked = checksums.verify(model, on_bytes=on_bytes)
+    chosen = every if everything else [stored_model(name) for name in names]
+    results, failures = [], []
+    for model in chosen:
+        try:
+            with _progress(model) as on_bytes:
+                checked = checksums.verify(model, on_bytes=on_bytes)
+        except SusLocalError as error:
+            failures.append(error)
+            _tell_failure(model, error, quiet=as_json or len(chosen) == 1)
+            continue
         results.append({"name": model.name, "files": checked.num_files, "bytes": checked.num_bytes})
         if not as_json:
             print(t("{name}: as recorded", name=model.name))
+    _raise(failures, len(chosen))
     if as_json:
         emit_json({"verified": results})
+
+
+def _tell_failure(model: StoredModel, error: SusLocalError, *, quiet: bool) -> None:
+    from sus_local.cli.output import note
+    from sus_local.cli.told import told
+
+    if not quiet:
+        note(f"{model.name}: {told(error.message)}")
+
+
+def _raise(failures: Sequence[SusLocalError], count: int) -> None:
+    """The only failure as it is; several models' as one."""
+    if not failures:
+        return
+    if count == 1:
+        raise failures[0]
+    messages = "; ".join(error.message for error in failures)
+    raise VerificationError(
+        f"{len(failures)} of {count} models are not as recorded: {messages}",
+        hint=failures[0].hint,
+        num_failures=len(failures),
+    )
 
 
 def _progress(model: StoredModel) -> Any:
@@ -209,7 +242,8 @@ def rm(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     from sus_local.cli.sizes import size
     from sus_local.models import find, remove
 
-    chosen = [find(name) for name in names]
+    # No guess where something is deleted; nothing twice.
+    chosen = list({model.path: model for model in (find(n, guess=False) for n in names)}.values())
     for model in chosen:
         files = t("{count} files", count=len(model.files)) if len(model.files) > 1 else model.path
         if not yes:

@@ -54,6 +54,7 @@ _CONVERT: Mapping[str, str] = {
     "  needs up to {memory} of memory and {disk} of disk ({free} free); {threads} threads": (
         "  最多需要 {memory} 内存和 {disk} 磁盘（空闲 {free}）；{threads} 个线程"
     ),
+    "  replaces what was made of {source}": "  会替换由 {source} 制作的文件",
     "  does not fit: it {problem}": "  放不下：{problem}",
     "{total} in {seconds:.1f} s, {memory} of memory at most": (
         "{total}，用时 {seconds:.1f} 秒，内存最多 {memory}"

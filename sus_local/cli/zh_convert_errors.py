@@ -5,6 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CONVERT_ERRORS: Mapping[str, str] = {
+    "tokenizer.json cannot be understood: {error}": "无法理解 tokenizer.json：{error}",
+    "no tensor that is quantized matches {pattern}": "没有要量化的张量与 {pattern} 匹配",
+    "no permission to write in {folder}": "没有在 {folder} 中写入的权限",
+    "{name} has {count} entries, none for a tensor of this model": (
+        "{name} 有 {count} 项，没有一项对应该模型的张量"
+    ),
+    "the tokenizer's files cannot be understood: {kind}: {error}": (
+        "无法理解分词器的文件：{kind}：{error}"
+    ),
+    "tokenizer.model lacks {count} of 256 bytes, {name} first": (
+        "tokenizer.model 缺少 256 个字节中的 {count} 个，第一个是 {name}"
+    ),
+    "tokenizer_config.json has the text {text} for the added token {key}": (
+        "tokenizer_config.json 中附加 token {key} 的文本是 {text}"
+    ),
+    "{source} is a folder, which has no revision {revision}": (
+        "{source} 是文件夹，没有版本 {revision}"
+    ),
     "tokenizer.json has the merge {merge}, expected two texts": (
         "tokenizer.json 中的合并规则是 {merge}，应为两段文本"
     ),

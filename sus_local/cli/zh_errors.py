@@ -15,6 +15,9 @@ ERRORS: Mapping[str, str] = {
         "文本有 {count} 个 token，嵌入只接受 1 到 {n_ctx} 个"
     ),
     "llama.cpp made no embedding: status {status}": "llama.cpp 没有产生嵌入：状态 {status}",
+    "{num} of {count} models are not as recorded: {messages}": (
+        "{count} 个模型中有 {num} 个与记录不符：{messages}"
+    ),
     "there is no preset {name}": "没有预设 {name}",
     "a preset cannot have the name {name}": "预设不能叫 {name}",
     "the preset {name} cannot be used: {why}": "预设 {name} 无法使用：{why}",

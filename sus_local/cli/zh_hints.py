@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 HINTS: Mapping[str, str] = {
+    "for instance attn_v=Q8_0": "例如 attn_v=Q8_0",
+    "they have names such as {name}": "它们的名称例如 {name}",
+    "give another place with -o": "请用 -o 给出另一个位置",
+    "download them again": "请重新下载",
+    "llama.cpp needs a model that was trained with byte_fallback": (
+        "llama.cpp 需要用 byte_fallback 训练的模型"
+    ),
     "give messages as {'role': 'user', 'content': '…'}": (
         "请这样给出消息：{'role': 'user', 'content': '…'}"
     ),
@@ -91,6 +98,9 @@ HINTS: Mapping[str, str] = {
     ),
     "give the inner groups rules of their own": "请把内层分组写成单独的规则",
     "write it as UTF-8": "请使用 UTF-8",
+    "the file of that name is not a GGUF file: sus-local convert makes one": (
+        "这个名字的文件不是 GGUF 文件：sus-local convert 可以制作"
+    ),
     "only files from sus-local convert and sus-local pull have checksums": (
         "只有 sus-local convert 和 sus-local pull 得到的文件有校验和"
     ),

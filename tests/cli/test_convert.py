@@ -16,6 +16,9 @@ from sus_local.convert.progress import Progress, Resumed
 
 pytestmark = pytest.mark.model
 
+SIZES = ("0G", "²G", "0.5", "9" * 400 + "G", "1e3", "-1", "nan", "G", "1GG")
+"""None of them is a size."""
+
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
     """Run the program in this process: status, standard output, standard error."""
@@ -117,7 +120,7 @@ def test_failures_are_one_line_with_a_next_step(
         (),
         ("-q", "Q9"),
         ("-q", "Q8_0", "--split-size", "big"),
-        ("-q", "Q8_0", "--split-size", "0G"),
+        *(("-q", "Q8_0", "--split-size", size) for size in SIZES),
         ("-q", "Q8_0", "-t", "0"),
         ("-q", "Q8_0", "--imatrix", "nowhere.dat"),
     ],

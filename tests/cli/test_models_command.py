@@ -12,7 +12,7 @@ import pytest
 
 from sus_local import paths
 from sus_local.cli import main
-from sus_local.models import manifest_path
+from sus_local.models import manifest_path, remember_used
 from tests.convert.hub_client import client_of
 from tests.convert.hub_server import HubServer
 
@@ -87,6 +87,44 @@ def test_verify_finds_the_damaged_tensor(tiny: Path, capsys: pytest.CaptureFixtu
     status, _, err = call(capsys, "models", "verify", "--all")
     assert status == 1
     assert "Tiny-Q8_0.gguf is not what was recorded (tensor " in err
+
+
+def test_verify_goes_on_after_a_damaged_model(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tiny.with_name("Bad.gguf")
+    bad.write_bytes(b"GGUF1")
+    record = {"name": "x", "bytes": 5, "sha256": "0"}
+    manifest_path(bad).write_text(json.dumps({"files": [record]}), encoding="utf-8")
+    status, out, err = call(capsys, "models", "verify", "--all")
+    assert (status, out) == (1, "Tiny-Q8_0: as recorded\n")
+    assert "Bad: Bad.gguf is not what was recorded" in err
+    assert "1 of 2 models are not as recorded" in err
+
+
+def test_show_sends_no_control_character_to_the_terminal(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads(manifest_path(tiny).read_text(encoding="utf-8"))
+    manifest["source"] = "\x1b[2Jbad"
+    manifest_path(tiny).write_text(json.dumps(manifest), encoding="utf-8")
+    _, out, _ = call(capsys, "models", "show", "tiny")
+    assert "\x1b" not in out
+
+
+def test_rm_does_not_guess_which_model_is_meant(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny.with_name("Tiny-Q4_0.gguf")
+    shutil.copyfile(tiny, other)
+    remember_used(tiny)
+    status, _, err = call(capsys, "models", "rm", "-y", "tiny")
+    assert status == 1
+    assert "2 models are called tiny" in err
+    removed = value(capsys, "models", "rm", "-y", "tiny-q4_0", "Tiny-Q4_0")
+    assert removed == {"removed": ["Tiny-Q4_0"]}
+    assert tiny.exists()
+    assert not other.exists()
 
 
 def test_rm_asks(

@@ -238,7 +238,7 @@ def sentencepiece_model(vocab_size: int = VOCAB_SIZE, *, dummy_prefix: bool = Fa
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file."""
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def leftovers(path: Path) -> set[str]:

@@ -15,7 +15,7 @@ from sus_local.convert.bpe import library_encoder
 from sus_local.convert.config import parse_config
 from sus_local.convert.fields import Value
 from sus_local.convert.pre_tokenizers import LLAMA3, NAMES, pre_tokenizer_name
-from sus_local.convert.source import open_source
+from sus_local.convert.source import Source, open_source
 from sus_local.convert.verify import check_tokenizer, vocabulary_of
 from sus_local.convert.vocab import read_vocabulary
 from sus_local.errors import TokenizerError
@@ -68,6 +68,12 @@ def write_bpe_checkpoint(folder: Path, *, name: str = "llama-bpe") -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     write_json(folder / "tokenizer_config.json", {"bos_token": "<|begin|>", "eos_token": "<|end|>"})
     return folder
+
+
+def gate(source: Source) -> None:
+    """Both readers of ``tokenizer.json``: this project's, and the library's."""
+    read_vocabulary(source, parse_config(source.config))
+    library_encoder(source)
 
 
 def edit(folder: Path, **changes: Any) -> None:
@@ -131,6 +137,25 @@ def test_an_unknown_pre_tokenizer_is_refused(tmp_path: Path) -> None:
     source = open_source(str(folder))
     with pytest.raises(TokenizerError, match="pre-tokenizer"):
         read_vocabulary(source, parse_config(source.config))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"type": "BPE"}},
+        {"model": {"type": "BPE", "vocab": ["a"], "merges": []}},
+        {"model": {"type": "BPE", "vocab": {"a": "1"}, "merges": []}},
+        {"model": {"type": "BPE", "vocab": {"a": 1}, "merges": [5]}},
+        {"added_tokens": [{"id": "x"}]},
+        {"post_processor": {"processors": [{"type": "TemplateProcessing", "single": [7]}]}},
+    ],
+)
+def test_rubbish_in_tokenizer_json_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = write_bpe_checkpoint(tmp_path)
+    edit(folder, **change)
+    source = open_source(str(folder))
+    with pytest.raises(TokenizerError):
+        gate(source)
 
 
 @pytest.mark.parametrize("kind", ["Unigram", "WordPiece"])

@@ -59,13 +59,28 @@ def test_refuses_another_kind_of_model_by_name(change: dict[str, Any], word: str
         {"head_dim": 7},
         {"rms_norm_eps": "small"},
         {"rope_theta": float("nan")},
+        {"rope_theta": 0},
+        {"rope_theta": -5.0},
+        {"rope_theta": 1e39},
+        {"rms_norm_eps": -1.0},
+        {"rms_norm_eps": 0.0},
+        {"rms_norm_eps": 10**400},
+        {"tie_word_embeddings": "false"},
+        {"attention_bias": 1},
+        {"mlp_bias": "yes"},
+        {"rope_scaling": "linear"},
+        {"rope_scaling": {"rope_type": "linear", "factor": -2.0}},
+        {"rope_scaling": {"rope_type": "llama3", "factor": 0}},
+        {"rope_scaling": {"rope_type": "llama3", "low_freq_factor": 0}},
+        {"sliding_window": 128, "max_position_embeddings": "x"},
         {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
         {"rope_scaling": {"rope_type": "linear"}},
     ],
 )
 def test_refuses_values_that_cannot_be(change: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError) as caught:
         parse_config({**GOOD, **change})
+    assert caught.value.hint
 
 
 def test_reads_positions_under_the_older_and_the_newer_name() -> None:

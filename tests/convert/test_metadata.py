@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sus_local.convert.config import parse_config
-from sus_local.convert.fields import Float32, Int32, Texts, UInt32, Value
+from sus_local.convert.fields import Float32, Int32, Texts, UInt32, Value, encode_field
 from sus_local.convert.metadata import model_fields, model_name
 from sus_local.convert.source import open_source
 from sus_local.convert.tensors import expected_tensors
@@ -69,6 +71,28 @@ def test_a_broken_card_is_no_obstacle(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path)
     (folder / "README.md").write_text("---\n: [\n---\n", encoding="utf-8")
     assert "general.license" not in fields_of(folder)
+
+
+@pytest.mark.parametrize("front", ["date: 2024-02-30", "x: 0b_", "[" * 5000, 'license: "\\ud800"'])
+def test_a_hostile_card_is_no_obstacle(tmp_path: Path, front: str) -> None:
+    folder = write_checkpoint(tmp_path / "a")
+    (folder / "README.md").write_text(f"---\n{front}\n---\n")
+    for key, value in fields_of(folder).items():
+        encode_field(key, value)
+
+
+def test_sampling_that_no_file_can_hold_is_left_out(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "a")
+    text = '{"top_k": 3e9, "temperature": NaN, "top_p": Infinity, "min_p": 1e39, "do_sample": true}'
+    (folder / "generation_config.json").write_text(text)
+    assert not [key for key in fields_of(folder) if key.startswith("general.sampling")]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [(".hid", "hid"), ("...", "model"), ("models--x/y", "y")]
+)
+def test_a_name_is_one_that_the_store_lists(tmp_path: Path, folder: str, name: str) -> None:
+    assert model_name(open_source(str(write_checkpoint(tmp_path / folder)))) == name
 
 
 def test_tells_repository_and_revision(tmp_path: Path) -> None:

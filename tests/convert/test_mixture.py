@@ -126,7 +126,9 @@ def test_every_type_falls_back_to_one_that_stores_the_row(kind: str) -> None:
         assert columns % TENSOR_TYPES[fallback(kind, columns)].block == 0
 
 
-@pytest.mark.parametrize("text", ["attn_v", "=Q8_0", "attn_v=Q9_9", "(=Q8_0"])
+@pytest.mark.parametrize(
+    "text", ["attn_v", "=Q8_0", "attn_v=Q9_9", "(=Q8_0", f"a{{{10**11}}}=Q8_0", "(" * 999 + "=Q8_0"]
+)
 def test_refuses_a_broken_override(text: str) -> None:
     with pytest.raises(ConvertError):
         parse_overrides([text])

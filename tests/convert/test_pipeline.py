@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from sus_local.errors import (
     NonFiniteError,
     PermissionDeniedError,
     SourceNotFoundError,
-    StorageError,
     TokenizerError,
     UnsupportedModelError,
     VerificationError,
@@ -41,6 +41,7 @@ from .checkpoints import (
     write_checkpoint,
     write_weights,
 )
+from .imatrices import write_legacy
 from .reference import read_tensors
 
 pytestmark = pytest.mark.model
@@ -266,7 +267,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_begins(
 
 def test_a_folder_that_cannot_be_made_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file"):
+    with pytest.raises(ConvertError, match="file is neither"):
         convert(str(folder), types=["Q8_0"], output=tmp_path / "file" / "folder" / "a.gguf")
 
 
@@ -327,3 +328,128 @@ def test_another_architecture_is_refused_before_anything_is_written(
 def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError):
         convert(str(tmp_path / "nowhere"), types=["Q8_0"])
+
+
+def test_a_damaged_output_is_made_anew_once_the_damage_is_known(
+    folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gguf"
+    made = convert(str(folder), types=["Q8_0"], output=path).outputs[0]
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(VerificationError):
+        checksums.verify(models.at_path(path))
+    assert convert(str(folder), types=["Q8_0"], output=path).outputs[0].sha256 == made.sha256
+    checksums.verify(models.at_path(path))
+
+
+@pytest.mark.parametrize("files", [[], [1], [{}], 5])
+def test_a_rubbish_manifest_is_no_sign_of_a_finished_output(
+    folder: Path, tmp_path: Path, files: object
+) -> None:
+    path = tmp_path / "a.gguf"
+    made = convert(str(folder), types=["Q8_0"], output=path).outputs[0]
+    models.write_manifest(path, {**models.read_manifest(path), "files": files})
+    assert convert(str(folder), types=["Q8_0"], output=path).outputs[0].sha256 == made.sha256
+    checksums.verify(models.at_path(path))
+
+
+def test_other_rope_factors_make_another_file(tmp_path: Path) -> None:
+    def made(factor: float) -> str:
+        scaling = {"rope_type": "llama3", "factor": factor}
+        folder = write_checkpoint(tmp_path / "in", config={"rope_scaling": scaling})
+        times = (folder / "model.safetensors").stat()
+        os.utime(folder / "model.safetensors", ns=(times.st_atime_ns, 10**18))
+        return convert(str(folder), types=["F16"], output=tmp_path / "a.gguf").outputs[0].sha256
+
+    assert made(8.0) != made(32.0)
+
+
+class KilledError(BaseException):
+    """Ends a conversion as a kill would, as far as the files are concerned."""
+
+
+@pytest.mark.parametrize(
+    ("split_size", "moment"),
+    [*((None, moment) for moment in range(3)), *((400_000, moment) for moment in range(5))],
+)
+def test_killed_while_files_get_their_names_nothing_is_mixed_up(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    split_size: int | None,
+    moment: int,
+) -> None:
+    target, options = tmp_path / "a.gguf", {"types": ["Q4_K_M"], "split_size": split_size}
+    convert(str(folder), output=target, **options)
+    write_checkpoint(folder, num_shards=3, hidden=256, ffn=512, num_layers=4, seed=1)
+    whole = convert(str(folder), output=tmp_path / "whole" / "a.gguf", **options).outputs[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", _killing(os.replace, iter(range(moment))))
+        with pytest.raises(KilledError):
+            convert(str(folder), output=target, **options)
+    made = convert(str(folder), output=target, **options).outputs[0]
+    assert [path.read_bytes() for path in made.files] == [p.read_bytes() for p in whole.files]
+    checksums.verify(models.at_path(made.path))
+    assert not [name for name in leftovers(tmp_path) if name.endswith((".partial", ".journal"))]
+
+
+def _killing(call: Any, steps: Iterator[int]) -> Any:
+    """``call``, until the steps are used up."""
+
+    def stepwise(*arguments: Any, **options: Any) -> Any:
+        if next(steps, None) is None:
+            raise KilledError
+        return call(*arguments, **options)
+
+    return stepwise
+
+
+def test_what_another_split_left_is_cleared(folder: Path, tmp_path: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and event.phase == "convert" and event.tensors > 5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        convert(
+            str(folder),
+            types=["Q8_0"],
+            output=tmp_path / "k.gguf",
+            split_size=400_000,
+            progress=stop,
+        )
+    assert len([name for name in leftovers(tmp_path) if name.endswith(".partial")]) > 1
+    convert(str(folder), types=["Q8_0"], output=tmp_path / "k.gguf")
+    assert leftovers(tmp_path) == {"tiny", "k.gguf", "k.gguf.json"}
+
+
+def test_a_plan_tells_which_model_it_would_replace(folder: Path, tmp_path: Path) -> None:
+    other = write_checkpoint(tmp_path / "x" / "tiny")
+    output = tmp_path / "out"
+    assert plan(str(folder), types=["Q8_0"], output=output).outputs[0].replaces == ""
+    convert(str(folder), types=["Q8_0"], output=output)
+    assert plan(str(folder), types=["Q8_0"], output=output).outputs[0].replaces == ""
+    assert plan(str(other), types=["Q8_0"], output=output).outputs[0].replaces == str(folder)
+
+
+def test_what_a_plan_cannot_do_it_refuses(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file" / "x.gguf", tmp_path / "file" / "sub", tmp_path / "file"):
+        with pytest.raises(ConvertError, match="is neither"):
+            plan(str(folder), types=["Q8_0"], output=output)
+    with pytest.raises(ConvertError, match="which has no revision main"):
+        plan(str(folder), types=["Q8_0"], revision="main")
+    with pytest.raises(ConvertError, match="no tensor that is quantized matches attn_w"):
+        plan(str(folder), types=["Q8_0"], tensor_types=["attn_w=Q4_0"])
+    raw = (folder / "tokenizer.model").read_bytes()
+    (folder / "tokenizer.model").write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(TokenizerError):
+        plan(str(folder), types=["Q8_0"])
+
+
+def test_an_importance_matrix_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.dat"
+    write_legacy(path, {"model.layers.0.mlp": np.ones(256, np.float32)})
+    with pytest.raises(ImatrixError, match="has 1 entries, none for a tensor of this model"):
+        plan(str(folder), types=["Q4_K_S"], imatrix=path)

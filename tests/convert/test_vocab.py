@@ -133,6 +133,46 @@ def test_a_tokenizer_model_cut_off_is_refused(tmp_path: Path) -> None:
         gate(folder)
 
 
+def test_a_tokenizer_model_without_bytes_is_refused(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path)
+    raw = (folder / "tokenizer.model").read_bytes()
+    (folder / "tokenizer.model").write_bytes(raw.replace(b"<0x0A>", b"<0xxA>"))
+    with pytest.raises(TokenizerError, match=r"lacks 1 of 256 bytes, <0x0A> first"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"added_tokens_decoder": {"5": {"special": False}}},
+        {"added_tokens_decoder": {"5": {"content": ""}}},
+        {"added_tokens_decoder": {"5": {"content": None}}},
+        {"added_tokens_decoder": {"5": None}},
+        {"added_tokens_decoder": {"five": {"content": "a"}}},
+        {"added_tokens_decoder": [1]},
+        {"added_tokens_decoder": {"5": {"content": "\ud800"}}},
+        {"bos_token": "\ud800"},
+        {"chat_template": [{"name": {}, "template": "x"}]},
+    ],
+)
+def test_rubbish_in_the_settings_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    folder = write_checkpoint(tmp_path)
+    add_tokens(folder, {}, **settings)
+    with pytest.raises(TokenizerError) as caught:
+        read(folder)
+    assert caught.value.hint
+
+
+def test_settings_may_start_with_a_byte_order_mark_but_not_nest_for_ever(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path)
+    path = folder / "tokenizer_config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert not read(folder)[2].add_bos
+    path.write_text("[" * 100_000)
+    with pytest.raises(TokenizerError, match=r"tokenizer_config\.json cannot be read"):
+        read(folder)
+
+
 def test_no_tokenizer_at_all_is_refused(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path)
     (folder / "tokenizer.model").unlink()
