@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 from typing import Any
@@ -12,14 +13,27 @@ from typing import Any
 def emit_json(value: Any) -> None:
     """Write one JSON value and a newline to standard output, at once.
 
-    Characters that UTF-8 cannot carry (lone surrogates) are written as escapes.
+    Characters that UTF-8 cannot carry (lone surrogates) are written as escapes, numbers that JSON
+    has not (NaN, infinite ones) as null.
     """
-    line = json.dumps(value, ensure_ascii=False)
+    try:
+        line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        value = _finite(value)
+        line = json.dumps(value, ensure_ascii=False)
     try:
         line.encode("utf-8")
     except UnicodeEncodeError:
         line = json.dumps(value)
     print(line, flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def note(text: str = "", *, end: str = "\n") -> None:
