@@ -51,6 +51,8 @@ class AnswerMemory:
     ) -> tuple[int, ...] | None:
         """The beginning of one of ``futures`` that stands for exactly ``text``, or None.
 
+        Not beyond a control token, which ends an answer and stands for no text.
+
         >>> AnswerMemory.find("ab", [(97, 98, 2)], lambda token_id: bytes([token_id]))
         (97, 98)
         """
@@ -58,16 +60,33 @@ class AnswerMemory:
         for future in futures if wanted else ():
             said = b""
             for index, token_id in enumerate(future):
-                said += token_bytes_of(token_id)
+                piece = token_bytes_of(token_id)
+                said += piece
                 if said == wanted:
                     return future[: index + 1]
-                if not wanted.startswith(said):
+                if not piece or not wanted.startswith(said):
                     break
         return None
 
     @staticmethod
     def _key(prompt: Sequence[int], text: str) -> bytes:
         return digest(token_bytes(prompt), text.encode("utf-8", errors="surrogatepass"))
+
+
+def standing_for(
+    text: str, token_ids: tuple[int, ...], token_bytes_of: Callable[[int], bytes]
+) -> tuple[int, ...] | None:
+    """The tokens of an answer that stand for its text, or None where they stand for another one.
+
+    A stop text may have cut the text within a token.
+
+    >>> pieces = {5: b"of", 6: b" China", 7: bytes([195])}.__getitem__
+    >>> standing_for("of China", (5, 6, 7), pieces), standing_for("of C", (5,), pieces)
+    ((5, 6), None)
+    """
+    whole = whole_characters(token_ids, token_bytes_of)
+    said = b"".join(map(token_bytes_of, whole)).decode("utf-8", errors="replace")
+    return whole if said == text else None
 
 
 def whole_characters(

@@ -18,14 +18,20 @@ follows the turn before it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sus_local.errors import ContextOverflowError, RequestError
+from sus_local.errors import (
+    ContextOverflowError,
+    EngineClosedError,
+    RequestError,
+    SamplingError,
+)
 from sus_local.results import Piece, Result
-from sus_local.sampling import SamplingParams
+from sus_local.sampling import SamplingParams, checked
 from sus_local.stream import Answer, Channel, Item, Stream
 from sus_local.turn import ContextState, Turn
 from sus_local.window import Overflow, TurnPrompt, Window
@@ -56,7 +62,7 @@ class Conversation:
     ) -> None:
         self._llm = llm
         self._window = Window(llm, overflow, system)
-        self._turns = {turn.id: turn for turn in turns}
+        self._turns = _by_id(turns)
         newest = max(self._turns, default=None)
         self._active = newest if active is None else self._turn(active).id
         self._exchange: _Exchange | None = None
@@ -106,36 +112,37 @@ class Conversation:
         """Say something; the answer streams. Closing the stream ends it and keeps what came.
 
         Raises:
+            MessagesError: It is no text.
             ContextOverflowError: It does not fit, even alone.
         """
-        with self._lock:
-            self._settle()
+        with self._settled():
             branch = self._branch(self._active)
             return self._start(branch[-1].id if branch else None, text, sampling)
 
     def ask(self, text: str, *, sampling: SamplingParams | None = None) -> Result:
-        """Say something, and wait for the whole answer."""
+        """Say something, and wait for the whole answer; Ctrl-C ends it and keeps what came."""
         return self.send(text, sampling=sampling).result
 
     def regenerate(self, *, sampling: SamplingParams | None = None) -> Stream:
         """Answer the last message again, on a branch beside the old answer."""
-        with self._lock:
-            self._settle()
+        with self._settled():
             last = self._turn(self._active)
             return self._start(last.parent, last.user, sampling)
 
     def edit(
         self, turn: Turn | int, text: str, *, sampling: SamplingParams | None = None
     ) -> Stream:
-        """Say ``text`` instead of what was said in ``turn``, on a branch beside it."""
-        with self._lock:
-            self._settle()
-            return self._start(self._turn(_id(turn)).parent, text, sampling)
+        """Say ``text`` instead of what was said in ``turn``, on a branch beside it.
+
+        Raises:
+            RequestError: It is no turn of this conversation.
+        """
+        with self._settled():
+            return self._start(self._turn(turn).parent, text, sampling)
 
     def undo(self) -> Turn | None:
         """Go back before the last turn, which stays in the tree; it is returned."""
-        with self._lock:
-            self._settle()
+        with self._settled():
             if self._active is None:
                 return None
             last = self._turns[self._active]
@@ -144,9 +151,8 @@ class Conversation:
 
     def switch(self, turn: Turn | int) -> None:
         """Make the branch active that leads through ``turn`` to its newest end."""
-        with self._lock:
-            self._settle()
-            leaf = self._turn(_id(turn)).id
+        with self._settled():
+            leaf = self._turn(turn).id
             while children := [t.id for t in self._turns.values() if t.parent == leaf]:
                 leaf = max(children)
             self._active = leaf
@@ -155,7 +161,7 @@ class Conversation:
         """Put another text, or none, before the first turn of every branch.
 
         The answers stay; what is said next is answered under it. The history begins with other
-        tokens then, so that its KV is computed anew.
+        tokens then, so that its KV is computed anew. Where that cannot be, nothing is changed.
 
         >>> from sus_local.backend.fake import Fake
         >>> from sus_local.llm import LLM
@@ -166,28 +172,31 @@ class Conversation:
         ...     chat.messages[0], chat.turns[0].user
         ({'role': 'system', 'content': 'Be brief.'}, 'hi')
         """
-        with self._lock:
-            self._settle()
-            self._window.system = system
-            for turn in self._turns.values():
-                if turn.parent is None:
-                    prompt = self._window.encode_user(turn.user, first=True)
-                    self._turns[turn.id] = replace(turn, prompt_token_ids=prompt)
+        with self._settled():
+            window = Window(self._llm, self.overflow, system)
+            changed = {
+                turn.id: replace(turn, prompt_token_ids=window.encode_user(turn.user, first=True))
+                for turn in self._turns.values()
+                if turn.parent is None
+            }
+            self._window = window
+            self._turns.update(changed)
 
     def siblings(self, turn: Turn | int) -> tuple[Turn, ...]:
         """A turn and those beside it, in the order in which they came."""
-        parent = self._turn(_id(turn)).parent
-        return tuple(t for t in self.tree if t.parent == parent)
+        tree = self.tree
+        parent = self._turn(turn).parent
+        return tuple(t for t in tree if t.parent == parent)
 
     def fork_generate(self, text: str, *, sampling: SamplingParams | None = None) -> Result:
         """An answer beside the conversation, which it does not enter (a title, say)."""
-        with self._lock:
-            self._settle()
-            prompt = self._window.prompt(self._branch(self._active), text, sampling)
+        params = _single(sampling)
+        with self._settled():
+            prompt = self._window.prompt(self._branch(self._active), text, params)
         channel = Channel()
         self._llm.submit(
             prompt.token_ids,
-            replace(sampling or SamplingParams(), n=1),
+            params,
             channel,
             root=prompt.root,
             shift=prompt.shift,
@@ -198,7 +207,7 @@ class Conversation:
     # One turn
 
     def _start(self, parent: int | None, text: str, sampling: SamplingParams | None) -> Stream:
-        params = replace(sampling or SamplingParams(), n=1)
+        params = _single(sampling)
         prompt = self._window.prompt(self._branch(parent), text, params)
         exchange = _Exchange(self, parent, text, prompt, params)
         self._llm.submit(
@@ -222,7 +231,8 @@ class Conversation:
         """
         prompt, params = exchange.prompt, exchange.sampling
         turns = self._branch(exchange.parent)
-        full = len(prompt.token_ids) + len(token_ids) >= self._llm.n_ctx
+        new = token_ids[exchange.num_sent :]
+        full = len(prompt.token_ids) + len(new) >= self._llm.n_ctx
         ruled = params.grammar is not None or params.json_schema is not None
         if not full or ruled or self.overflow == "error" or params.max_tokens == len(token_ids):
             return False
@@ -234,16 +244,20 @@ class Conversation:
         if shorter.num_dropped_turns == prompt.num_dropped_turns:
             return False
         if shorter.shift is not None:
-            cached = (*prompt.token_ids, *token_ids[:-1])
+            cached = (*prompt.token_ids, *new[:-1])
             shorter = replace(shorter, shift=replace(shorter.shift, token_ids=cached))
-        exchange.prompt = replace(shorter, turn_token_ids=prompt.turn_token_ids)
         left = params.max_tokens and params.max_tokens - len(token_ids)
         remaining = replace(params, max_tokens=left)
-        exchange.channel.attach(
-            self._llm.resume(
-                answer, shorter.token_ids, remaining, root=shorter.root, shift=shorter.shift
+        root, shift = shorter.root, shorter.shift
+        try:
+            ticket = self._llm.resume(
+                answer, shorter.token_ids, remaining, root=root, shift=shift, goes_on=True
             )
-        )
+        except EngineClosedError:
+            return False
+        exchange.prompt = replace(shorter, turn_token_ids=prompt.turn_token_ids)
+        exchange.num_sent = len(token_ids)
+        exchange.channel.attach(ticket)
         return True
 
     def record(self, exchange: _Exchange, result: Result) -> None:
@@ -253,7 +267,7 @@ class Conversation:
             parent=exchange.parent,
             user=exchange.text,
             prompt_token_ids=exchange.prompt.turn_token_ids,
-            token_ids=result.token_ids,
+            token_ids=self._llm.answer_tokens(result),
             text=result.text,
             finish_reason=result.finish_reason,
             num_dropped_turns=exchange.prompt.num_dropped_turns,
@@ -263,19 +277,46 @@ class Conversation:
         self._turns[turn.id] = turn
         self._active = turn.id
 
+    @contextlib.contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Alone in the conversation, its last answer whole."""
+        self._settle()  # before the lock too: on the engine's thread it refuses to wait
+        with self._lock:
+            self._settle()
+            yield
+
     def _settle(self) -> None:
         """Wait until the answer that is on its way is whole."""
         if self._exchange is not None:
             self._exchange.channel.wait()
 
-    def _turn(self, turn_id: int | None) -> Turn:
-        if turn_id is None or turn_id not in self._turns:
+    def _turn(self, turn: Turn | int | None) -> Turn:
+        """The turn that a caller means, as it is now."""
+        turn_id = turn.id if isinstance(turn, Turn) else turn
+        found = self._turns.get(turn_id) if isinstance(turn_id, int) else None
+        if found is None:
+            raise self._no_turn(turn_id)
+        if isinstance(turn, Turn) and not turn.is_same(found):
+            hint = f"its turns are {sorted(self._turns)}"
             raise RequestError(
-                f"the conversation has no turn {turn_id}" if turn_id else "there is no turn yet",
-                hint=f"its turns are {sorted(self._turns)}" if self._turns else "send something",
-                turn_id=turn_id,
+                f"turn {turn_id} is one of another conversation", hint=hint, turn_id=turn_id
             )
-        return self._turns[turn_id]
+        return found
+
+    def _no_turn(self, turn_id: object) -> RequestError:
+        if not self._turns:
+            return RequestError("there is no turn yet", hint="send something", turn_id=turn_id)
+        if turn_id is None:
+            return RequestError(
+                f"the branch is before its first turn, {len(self._turns)} are in the tree",
+                hint="send something, or switch to one of them",
+                turn_id=None,
+            )
+        return RequestError(
+            f"the conversation has no turn {turn_id}",
+            hint=f"its turns are {sorted(self._turns)}",
+            turn_id=turn_id,
+        )
 
     def _branch(self, leaf: int | None) -> tuple[Turn, ...]:
         """The turns up to ``leaf`` that the model sees."""
@@ -293,6 +334,10 @@ class _Exchange:
     """A message and its answer on the way: the feed between the model and the channel.
 
     The turn is kept before anybody hears that it is complete.
+
+    Attributes:
+        num_sent: Tokens of the answer that are part of the prompt, since it goes on in another
+            request.
     """
 
     def __init__(
@@ -307,6 +352,7 @@ class _Exchange:
         self.text = text
         self.prompt = prompt
         self.sampling = sampling
+        self.num_sent = 0
         self.channel = Channel()
         self._conversation = conversation
 
@@ -322,5 +368,32 @@ class _Exchange:
         return self.prompt.notices if resumed else None
 
 
-def _id(turn: Turn | int) -> int:
-    return turn.id if isinstance(turn, Turn) else turn
+def _by_id(turns: Iterable[Turn]) -> dict[int, Turn]:
+    found = {}
+    for turn in turns:
+        if not isinstance(turn, Turn):
+            kind = type(turn).__name__
+            raise RequestError(f"a turn of the conversation is {kind}, expected Turn")
+        found[turn.id] = turn
+    for turn in found.values():
+        if turn.parent is not None and turn.parent not in found:
+            raise RequestError(
+                f"turn {turn.id} follows turn {turn.parent}, which is not there",
+                hint="give it too, or leave out what follows it",
+                turn_id=turn.id,
+                parent=turn.parent,
+            )
+    return found
+
+
+def _single(sampling: SamplingParams | None) -> SamplingParams:
+    """The parameters for the one answer that a message gets."""
+    params = checked(sampling)
+    if params.n != 1:
+        raise SamplingError(
+            f"n is {params.n}, a message gets one answer",
+            hint="regenerate() gives another one",
+            name="n",
+            value=params.n,
+        )
+    return params

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import warnings
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import RamTier
 from sus_local.prompt import Prompt, PromptEncoder
 from sus_local.results import Piece, Result
-from sus_local.sampling import SamplingParams
+from sus_local.sampling import NUM_SEEDS, SamplingParams, checked
 from sus_local.stream import Answer, AsyncFeed, Channel, Feed, Scores, Stream
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ DEFAULT_MAX_SEQUENCES = 4
 
 class LLM:
     """A model that answers, for any number of threads at once.
+
+    One that is dropped without :meth:`close` is freed all the same, with a ``ResourceWarning``.
 
     Args:
         backend: The model.
@@ -62,12 +66,15 @@ class LLM:
         self._backend = backend
         self._info = backend.info
         self._defaults = _sampling_defaults(self._info.metadata)
-        self._encoder = PromptEncoder(backend, self._continuations)
         self.root = root_key(self._info.fingerprint)
         if store is None:
             store = BlockStore(RamTier(DEFAULT_KV_RAM_BYTES))
         engine = Engine(backend, store, max_sequences=max_sequences)
         self._loop = EngineLoop(engine)
+        # Neither these nor the engine's thread hold the model: it could not be dropped.
+        self._encoder = PromptEncoder(backend, _continuations(self._loop, self.root))
+        self._at_drop = weakref.finalize(self, _stop, self._loop, self.name)
+        self._at_drop.atexit = False
 
     @property
     def name(self) -> str:
@@ -104,21 +111,31 @@ class LLM:
 
     def detokenize(self, token_ids: Iterable[int]) -> str:
         """The text of token ids; control tokens stand for nothing."""
-        checked = self._encoder.check_ids(list(token_ids))
-        joined = b"".join(self._backend.token_bytes(token_id) for token_id in checked)
+        found = self._encoder.check_ids(token_ids)
+        joined = b"".join(self._backend.token_bytes(token_id) for token_id in found)
         return joined.decode("utf-8", errors="replace")
 
-    def render(self, messages: Sequence[template.Message]) -> str:
+    def answer_tokens(self, result: Result) -> tuple[int, ...]:
+        """See :meth:`sus_local.prompt.PromptEncoder.answer_tokens`."""
+        return self._encoder.answer_tokens(result)
+
+    def render(self, messages: Iterable[template.Message]) -> str:
         """The exact prompt of a conversation, as text."""
         return template.render(messages)
 
     def encode(
-        self, messages: Sequence[template.Message], *, history: template.History = "exact"
+        self, messages: Iterable[template.Message], *, history: template.History = "exact"
     ) -> list[int]:
         """The exact prompt of a conversation, as token ids.
 
         An answer of this model that comes back as text takes its own tokens again, so that its KV
         is found; ``history="retokenize"`` encodes the text anew, as the transformers loop does.
+        An answer that this object did not give is looked for in the prompt cache: that waits for
+        the end of the batch that runs, for seconds beside a long prompt.
+
+        Raises:
+            MessagesError: The messages are no conversation.
+            EngineClosedError: The model was closed, and there is an answer to look for.
         """
         return self._encoder.messages(messages, history)
 
@@ -141,6 +158,9 @@ class LLM:
     ) -> Stream:
         """An answer as it comes.
 
+        Returns at once, but for messages with an answer that this object did not give; see
+        :meth:`encode`.
+
         Args:
             prompt: Plain text, messages, or token ids.
             sampling: None: the model's defaults.
@@ -157,7 +177,7 @@ class LLM:
         self.submit(
             encoded.token_ids, sampling, channel, on_done=encoded.remember, attach=channel.attach
         )
-        return Stream(channel, sampling.n)
+        return Stream(channel, sampling.n, model=self)
 
     async def agenerate(
         self,
@@ -184,13 +204,10 @@ class LLM:
 
         sampling = self._fill(sampling)
         feed = AsyncFeed()
-        tickets: list[Ticket] = []
         num_open = sampling.n
         # Not on the event loop: a look for known answers waits for the engine's step to end.
         encoded = await asyncio.to_thread(self._encoder.encode, prompt, history)
-        self.submit(
-            encoded.token_ids, sampling, feed, on_done=encoded.remember, attach=tickets.append
-        )
+        self.submit(encoded.token_ids, sampling, feed, on_done=encoded.remember, attach=feed.attach)
         try:
             while num_open:
                 piece = await feed.get()
@@ -198,8 +215,7 @@ class LLM:
                 yield piece
         finally:
             if num_open:
-                for ticket in tickets:
-                    ticket.cancel()
+                feed.cancel()
 
     def score(self, token_ids: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Natural log-probabilities of ``token_ids[1:]``, each after all tokens before it.
@@ -276,7 +292,7 @@ class LLM:
                 on_done=on_done,
                 extend=extend,
             )
-            numbered = replace(sampling, seed=(seed + index) & 0xFFFFFFFF)
+            numbered = replace(sampling, seed=(seed + index) % NUM_SEEDS)
             ticket = self.resume(answer, prompt, numbered, root=root, shift=shift)
             if attach is not None:
                 attach(ticket)
@@ -289,15 +305,19 @@ class LLM:
         *,
         root: bytes | None = None,
         shift: Shift | None = None,
+        goes_on: bool = False,
     ) -> Ticket:
-        """Leave one request whose tokens go to ``answer``, begun or new."""
-        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        """Leave one request whose tokens go to ``answer``, which is new or ``goes_on``."""
+        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed % NUM_SEEDS
         filled = self._fill(sampling)
-        request = Request(token_ids, filled, answer, root or self.root, shift, seed)
+        request = Request(
+            token_ids, filled, answer, root or self.root, shift, seed, goes_on=goes_on
+        )
         return self._loop.submit(request)
 
     def close(self) -> None:
-        """End all answers, write the prompt cache, free the model."""
+        """End all answers, write the prompt cache, free the model; waits for all that."""
+        self._at_drop.detach()
         self._loop.close()
 
     def __enter__(self) -> LLM:
@@ -306,12 +326,33 @@ class LLM:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _continuations(self, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
-        store = self._loop.engine.store
-        return self._loop.call(lambda: list(store.following(self.root, token_ids)))
-
     def _fill(self, sampling: SamplingParams | None) -> SamplingParams:
-        return (sampling or SamplingParams()).with_defaults(self._defaults)
+        params, num_tokens = checked(sampling), self._info.n_vocab
+        for token_id in params.stop_token_ids:
+            if not 0 <= token_id < num_tokens:
+                raise SamplingError(
+                    f"stop_token_ids names token {token_id}, the vocabulary has {num_tokens}",
+                    token_id=token_id,
+                    n_vocab=num_tokens,
+                )
+        return params.with_defaults(self._defaults)
+
+
+def _continuations(
+    loop: EngineLoop, root: bytes
+) -> Callable[[Sequence[int]], list[tuple[int, ...]]]:
+    """What looks for answers in the prompt cache."""
+
+    def following(token_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        return loop.call(lambda: list(loop.engine.store.following(root, token_ids)))
+
+    return following
+
+
+def _stop(loop: EngineLoop, name: str) -> None:
+    """What remains to be done for a model that nobody holds any more, from whatever thread."""
+    if loop.stop():
+        warnings.warn(f"the model {name} was not closed", ResourceWarning, stacklevel=2)
 
 
 _DEFAULT_KEYS = {

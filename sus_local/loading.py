@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sus_local import models
+from sus_local.errors import RequestError, from_os_error
 from sus_local.kv.blocks import digest
 from sus_local.kv.folder import SharedFolder
 from sus_local.kv.store import BlockStore
@@ -53,6 +55,7 @@ def load(
         options: llama.cpp's other knobs, see :class:`sus_local.backend.options.LoadOptions`.
 
     Raises:
+        RequestError: An option is of a wrong kind, or out of range.
         ModelNotFoundError: No such model.
         InvalidModelError: Not a GGUF of the LLaMA architecture.
         MemoryPlanError: It does not fit.
@@ -66,16 +69,43 @@ def load(
     """
     from sus_local.backend.options import LoadOptions
 
-    path = models.resolve(model)
+    try:
+        path = models.resolve(model)
+    except OSError as error:  # a name that no file can have, for instance
+        raise from_os_error(error, doing="opening", path=str(model)) from error
     knobs = LoadOptions(
         n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
     )
+    _check(n_gpu_layers, kv_ram_bytes, kv_disk_bytes, kv_dir)
     planned = _prepare(path, knobs, n_gpu_layers, kv_ram_bytes, rpc)
     from sus_local.backend.llama_cpp import LlamaCpp
 
     backend = LlamaCpp(path, planned, on_progress=on_progress)
-    store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, kv_dir)
-    return LLM(backend, store=store, max_sequences=max_sequences, path=path)
+    try:
+        store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, kv_dir)
+        return LLM(backend, store=store, max_sequences=max_sequences, path=path)
+    except BaseException:
+        backend.close()
+        raise
+
+
+def _check(
+    n_gpu_layers: object, kv_ram_bytes: object, kv_disk_bytes: object, kv_dir: object
+) -> None:
+    """Refuse what only later, with the model loaded, would turn out to be nothing."""
+    from sus_local.backend.options import MOST_BYTES, check_number
+
+    if n_gpu_layers != "auto" and not (isinstance(n_gpu_layers, int) and n_gpu_layers >= -1):
+        raise RequestError(
+            f"n_gpu_layers is {n_gpu_layers!r}",
+            hint="give auto, -1 for all, or a number",
+            n_gpu_layers=n_gpu_layers,
+        )
+    check_number("kv_ram_bytes", kv_ram_bytes, 0, MOST_BYTES)
+    check_number("kv_disk_bytes", kv_disk_bytes, 0, MOST_BYTES)
+    named = kv_dir is None or isinstance(kv_dir, (str, os.PathLike))
+    if not named or "\0" in str(kv_dir):
+        raise RequestError(f"kv_dir is {kv_dir!r}, which is no folder", kv_dir=kv_dir)
 
 
 def _prepare(

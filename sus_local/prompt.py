@@ -8,12 +8,13 @@ True
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sus_local import template
-from sus_local.answers import AnswerMemory, whole_characters
+from sus_local.answers import AnswerMemory, standing_for
 from sus_local.backend.base import Backend
 from sus_local.errors import ContextOverflowError, RequestError
 from sus_local.results import Result
@@ -57,8 +58,20 @@ class PromptEncoder:
         self._continuations = continuations
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of plain text; control tokens in it stay text."""
+        """Token ids of plain text; control tokens in it stay text.
+
+        Raises:
+            RequestError: It is no text.
+        """
+        if not isinstance(text, str):
+            raise RequestError(f"the text is {type(text).__name__}, expected a string")
         return self._backend.tokenize(text)
+
+    def answer_tokens(self, result: Result) -> tuple[int, ...]:
+        """The tokens that stand for an answer's text: its own, or others where a stop text cut it
+        within one of those."""
+        own = standing_for(result.text, result.token_ids, self._backend.token_bytes)
+        return tuple(self.tokenize(result.text)) if own is None else own
 
     def encode(self, prompt: Prompt, history: template.History = "exact") -> EncodedPrompt:
         """Token ids of any prompt.
@@ -68,21 +81,23 @@ class PromptEncoder:
             MessagesError: The messages are no conversation.
             ContextOverflowError: It is so long that it cannot fit.
         """
+        _check_history(history)
         if isinstance(prompt, str):
             self.check_length(prompt)
             return EncodedPrompt(tuple(self.tokenize(prompt)))
-        if isinstance(prompt, (bytes, Mapping)) or not isinstance(prompt, Iterable):
+        items = _listed(prompt)
+        if items is None:
             kind = type(prompt).__name__
             raise RequestError(f"the prompt is {kind}, expected text, messages or token ids")
-        items: list[Any] = list(prompt)
         if not items or hasattr(items[0], "__index__") or isinstance(items[0], float):
             return EncodedPrompt(tuple(self.check_ids(items)))
         return self._encode_messages(items, history)
 
     def messages(
-        self, messages: Sequence[template.Message], history: template.History
+        self, messages: Iterable[template.Message], history: template.History
     ) -> list[int]:
         """Token ids of a conversation, whatever its length."""
+        _check_history(history)
         parts = template.segments(messages)
         if history == "retokenize":
             return template.encode(template.join_text(parts), self.tokenize, self._info.eos)
@@ -108,20 +123,26 @@ class PromptEncoder:
                 n_ctx=n_ctx,
             )
 
-    def check_ids(self, token_ids: Sequence[Any]) -> list[int]:
+    def check_ids(self, token_ids: Iterable[Any]) -> list[int]:
         """The same ids as numbers of Python.
 
         Raises:
             RequestError: One is no number, or out of the vocabulary.
         """
-        for index, token_id in enumerate(token_ids):
-            if not hasattr(token_id, "__index__") or not 0 <= token_id < self._info.n_vocab:
+        items = _listed(token_ids)
+        if items is None:
+            raise RequestError(f"the text is {type(token_ids).__name__}, expected token ids")
+        found: list[int] = []
+        for index, given in enumerate(items):
+            token_id = _index(given)
+            if token_id is None or not 0 <= token_id < self._info.n_vocab:
                 raise RequestError(
-                    f"token {index} is {token_id!r}, ids go from 0 to {self._info.n_vocab - 1}",
+                    f"token {index} is {given!r}, ids go from 0 to {self._info.n_vocab - 1}",
                     index=index,
                     n_vocab=self._info.n_vocab,
                 )
-        return [int(token_id) for token_id in token_ids]
+            found.append(token_id)
+        return found
 
     def _encode_messages(
         self, messages: Sequence[template.Message], history: template.History
@@ -138,8 +159,10 @@ class PromptEncoder:
 
         def remember(result: Result) -> None:
             said = without_end(result.token_ids, self._info.end_token_ids)
-            answer = (*token_ids[start:], *whole_characters(said, self._backend.token_bytes))
-            self._answers.remember(token_ids[:start], begun + result.text, answer)
+            own = standing_for(result.text, said, self._backend.token_bytes)
+            if own is not None:  # else whoever sends the text gets it encoded anew
+                answer = (*token_ids[start:], *own)
+                self._answers.remember(token_ids[:start], begun + result.text, answer)
 
         return EncodedPrompt(token_ids, remember)
 
@@ -161,6 +184,30 @@ class PromptEncoder:
         if known is not None:
             return known
         return self._answers.find(text, self._continuations(token_ids), self._backend.token_bytes)
+
+
+def _check_history(history: object) -> None:
+    if history not in ("exact", "retokenize"):
+        raise RequestError(f"history is {history!r}", hint="exact or retokenize", history=history)
+
+
+def _listed(items: Any) -> list[Any] | None:
+    """What a caller gave, as a list; None if it is none."""
+    if isinstance(items, (str, bytes, Mapping)):
+        return None
+    try:
+        found = iter(items)
+    except TypeError:  # also of an array without dimensions, which has __iter__
+        return None
+    return list(found)
+
+
+def _index(token_id: Any) -> int | None:
+    """A whole number, of numpy for instance, as Python's own; None if it is none."""
+    try:
+        return operator.index(token_id)
+    except TypeError:
+        return None
 
 
 def without_end(token_ids: tuple[int, ...], ends: frozenset[int]) -> tuple[int, ...]:

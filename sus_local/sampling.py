@@ -20,6 +20,13 @@ from sus_local.errors import SamplingError
 
 MAX_TOP_LOGPROBS = 100
 
+NUM_SEEDS = 2**32 - 1
+"""llama.cpp takes the number after the last one for "a random one"."""
+
+_LEAST_TEMPERATURE = 1e-6
+"""Below it a difference of logits that a float can tell decides alone; far below, logits divided
+by it are no numbers any more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
@@ -28,7 +35,8 @@ class SamplingParams:
     ``None`` for a number means "the model's default, else the field's" (see the module).
 
     Attributes:
-        temperature: 0 takes the most likely token; 1 samples the model's own distribution.
+        temperature: 0, as all below 1e-6, takes the most likely token; 1 samples the model's own
+            distribution.
         top_k: Keep the k most likely tokens; 0 keeps all.
         top_p: Keep the smallest set with this much probability; 1 keeps all.
         min_p: Drop tokens less likely than this share of the most likely; 0 keeps all.
@@ -104,22 +112,56 @@ class SamplingParams:
             number = _plain(getattr(self, name))
             _check_range(name, number, low, high)
             object.__setattr__(self, name, number)
-        if self.grammar is not None and self.json_schema is not None:
-            raise SamplingError("grammar and json_schema exclude each other", hint="give one")
-        if any(not text for text in self.stop):
-            raise SamplingError("a stop text is empty", hint="leave it out")
-        if not isinstance(self.logit_bias, Mapping):
-            raise SamplingError(f"logit_bias is {self.logit_bias!r}, it maps token ids to numbers")
-        for token_id, bias in self.logit_bias.items():
-            if not isinstance(token_id, int) or not _is_number(bias) or math.isnan(bias):
+        object.__setattr__(self, "logit_bias", _plain_bias(self.logit_bias))
+        self._check_texts()
+        self._check_rules()
+        if self.top_logprobs and not self.logprobs:
+            raise SamplingError(
+                f"top_logprobs is {self.top_logprobs}, and logprobs is off",
+                hint="give logprobs=True too",
+                top_logprobs=self.top_logprobs,
+            )
+
+    def _check_texts(self) -> None:
+        if "" in self.stop:
+            place = self.stop.index("")
+            raise SamplingError(
+                f"stop text {place} is empty", hint="leave it out", name="stop", index=place
+            )
+        for text in self.dry_sequence_breakers:
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
                 raise SamplingError(
-                    f"logit_bias has {token_id!r}: {bias!r}, expected a token id and a number"
-                )
+                    f"dry_sequence_breakers has {text!r}, which is no text",
+                    hint="write it as UTF-8",
+                    name="dry_sequence_breakers",
+                    value=text,
+                ) from error
+
+    def _check_rules(self) -> None:
+        grammar, schema = self.grammar, self.json_schema
+        if grammar is not None and schema is not None:
+            raise SamplingError("grammar and json_schema exclude each other", hint="give one")
+        if grammar is not None and (not isinstance(grammar, str) or not grammar.strip()):
+            raise SamplingError(
+                f"grammar is {grammar!r}, it has to be the text of a grammar",
+                hint="leave it out where there are no rules",
+                name="grammar",
+                value=grammar,
+            )
+        if schema is not None and not isinstance(schema, Mapping):
+            raise SamplingError(
+                f"json_schema is {schema!r}, it has to be a mapping",
+                hint="of a schema as text: json.loads(text)",
+                name="json_schema",
+                value=schema,
+            )
 
     @property
     def greedy(self) -> bool:
         """Whether the most likely token is always taken."""
-        return self.temperature == 0
+        return self.temperature is not None and self.temperature < _LEAST_TEMPERATURE
 
     def with_defaults(self, defaults: Mapping[str, float]) -> SamplingParams:
         """These parameters with each ``None`` filled: from ``defaults``, else the field's usual.
@@ -180,11 +222,49 @@ _WHOLE = {f.name for f in fields(SamplingParams) if str(f.type).startswith("int"
 _LISTS: Mapping[str, type] = {"stop": str, "stop_token_ids": int, "dry_sequence_breakers": str}
 
 
+def checked(sampling: SamplingParams | None) -> SamplingParams:
+    """The parameters of a request, whose caller may have given none.
+
+    Raises:
+        SamplingError: They are something else.
+    """
+    if sampling is None:
+        return SamplingParams()
+    if not isinstance(sampling, SamplingParams):
+        kind = type(sampling).__name__
+        raise SamplingError(
+            f"sampling is {kind}, it has to be SamplingParams",
+            hint="for instance SamplingParams(temperature=0)",
+        )
+    return sampling
+
+
 def _plain(value: Any) -> Any:
     """A number, of numpy for instance, as Python's own."""
+    if type(value) in (int, float):  # a bias may have an entry for every token
+        return value
     if isinstance(value, Integral):
         return int(value)
     return float(value) if isinstance(value, Real) else value
+
+
+def _plain_bias(given: Any) -> dict[int, float]:
+    """``logit_bias`` in Python's own numbers."""
+    if not isinstance(given, Mapping):
+        raise SamplingError(
+            f"logit_bias is {given!r}, it maps token ids to numbers", name="logit_bias", value=given
+        )
+    found = {}
+    for key, value in given.items():
+        token_id, bias = _plain(key), _plain(value)
+        if not isinstance(token_id, int) or not _is_number(bias) or bias != bias:
+            raise SamplingError(
+                f"logit_bias has {key!r}: {value!r}, expected a token id and a number",
+                token_id=key,
+                bias=value,
+            )
+        found[token_id] = bias
+    return found
 
 
 def _is_number(value: object) -> bool:
@@ -193,9 +273,10 @@ def _is_number(value: object) -> bool:
 
 def _wrapped(name: str, value: Any, kind: type) -> tuple[Any, ...]:
     """One or several values of ``kind`` as a tuple."""
+    value = _plain(value)
     if isinstance(value, kind):
         return (value,)
-    items = tuple(value) if isinstance(value, Iterable) else (value,)
+    items = tuple(map(_plain, value)) if isinstance(value, Iterable) else (value,)
     wrong = [item for item in items if not isinstance(item, kind)]
     if wrong:
         expected = "texts" if kind is str else "token ids"
@@ -209,12 +290,19 @@ def _check_range(name: str, value: float | None, low: float, high: float) -> Non
     if not _is_number(value) or (name in _WHOLE and not isinstance(value, int)):
         kind = "a whole number" if name in _WHOLE else "a number"
         raise SamplingError(f"{name} is {value!r}, it has to be {kind}", name=name, value=value)
-    if low <= value <= high and math.isfinite(value):
+    if low <= value <= high and (name in _WHOLE or _is_finite(value)):
         return
     bounds = f"at least {low:g}" if high == _INFINITY else f"from {low:g} to {high:.10g}"
     raise SamplingError(
         f"{name} is {value}, it has to be {bounds}", name=name, value=value, low=low, high=high
     )
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can be
+        return False
 
 
 def parameter_names() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from sus_local.engine.loop import Ticket
+from sus_local.engine.loop import Ticket, check_may_wait, on_engine_thread
 from sus_local.engine.sequence import Finish
 from sus_local.errors import EngineClosedError, SusLocalError
 from sus_local.results import Piece, Result, Timings, TokenLogprob
@@ -173,6 +173,7 @@ class Scores:
             SusLocalError: They will not come.
         """
         try:
+            check_may_wait()
             while not self._done.wait(_INTERRUPTIBLE_S):
                 pass
         except BaseException:
@@ -193,7 +194,27 @@ def _joined(timings: list[Timings]) -> Timings:
     return replace(first, decode_s=decode_s, decode_tokens_per_s=rate)
 
 
-class Channel:
+class _Requests:
+    """The requests behind a stream, to be cancelled together from any thread."""
+
+    def __init__(self) -> None:
+        self._tickets: list[Ticket] = []
+        self._cancelled = False
+
+    def attach(self, ticket: Ticket) -> None:
+        """For the model: a request to cancel with the rest."""
+        self._tickets.append(ticket)
+        if self._cancelled:
+            ticket.cancel()
+
+    def cancel(self) -> None:
+        """End what still runs."""
+        self._cancelled = True
+        for ticket in self._tickets:
+            ticket.cancel()
+
+
+class Channel(_Requests):
     """The way from the engine to a stream, and back for cancelling.
 
     The engine holds this and not the stream, so that dropping the stream can end the answer.
@@ -203,11 +224,10 @@ class Channel:
     """
 
     def __init__(self, num_answers: int = 1) -> None:
+        super().__init__()
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._num_open = num_answers
         self._done = threading.Event()
-        self._tickets: list[Ticket] = []
-        self._cancelled = False
 
     @property
     def done(self) -> bool:
@@ -233,8 +253,14 @@ class Channel:
 
     def wait(self) -> None:
         """Wait until the answer is complete, or failed; takes no piece away."""
+        self.check_may_wait()
         while not self._done.wait(_INTERRUPTIBLE_S):
             pass
+
+    def check_may_wait(self) -> None:
+        """See :func:`sus_local.engine.loop.check_may_wait`."""
+        if not self.done:
+            check_may_wait()
 
     @property
     def prompt_progress(self) -> tuple[int, int]:
@@ -244,24 +270,12 @@ class Channel:
         ticket = self._tickets[-1]
         return ticket.num_prompt_computed, len(ticket.request.token_ids)
 
-    def attach(self, ticket: Ticket) -> None:
-        """For the model: a request to cancel with the rest."""
-        self._tickets.append(ticket)
-        if self._cancelled:
-            ticket.cancel()
-
-    def cancel(self) -> None:
-        """End what still runs."""
-        self._cancelled = True
-        for ticket in self._tickets:
-            ticket.cancel()
-
 
 class Stream(Iterator[Piece]):
     """An answer on its way: iterate over its pieces, or ask for its result.
 
     Generation goes on whether or not anybody reads. Closing ends it; so does dropping a stream
-    that was read in part.
+    that was read in part, and Ctrl-C while it is waited for.
 
     >>> from sus_local.llm import LLM
     >>> from sus_local.backend.fake import Fake
@@ -272,8 +286,9 @@ class Stream(Iterator[Piece]):
     >>> llm.close()
     """
 
-    def __init__(self, channel: Channel, num_answers: int = 1) -> None:
+    def __init__(self, channel: Channel, num_answers: int = 1, *, model: object = None) -> None:
         self._channel = channel
+        self._model = model  # kept: one that nobody holds is freed
         self._num_open = num_answers
         self._results: dict[int, Result] = {}
         self._error: SusLocalError | None = None
@@ -292,7 +307,8 @@ class Stream(Iterator[Piece]):
     @property
     def results(self) -> list[Result]:
         """All finished answers, in order; waits for them."""
-        with self._lock:
+        self._channel.check_may_wait()  # before the lock, which a thread that waits may hold
+        with self._lock, self._ended_by_interrupts():
             if self._num_open:
                 self._channel.wait()  # to wake once, not at each token: that would slow the engine
             while self._num_open:
@@ -310,12 +326,17 @@ class Stream(Iterator[Piece]):
         return self._channel.prompt_progress
 
     def close(self) -> None:
-        """End the answer now, and keep what came: ``result.finish_reason`` is ``"cancelled"``."""
+        """End the answer now, and keep what came: ``result.finish_reason`` is ``"cancelled"``.
+
+        Waits for the end, but not in a finalizer that runs on the engine's own thread.
+        """
         if not self._channel.done:
             self._channel.cancel()
-            self._channel.wait()
+            if not on_engine_thread():
+                self._channel.wait()
 
     def __next__(self) -> Piece:
+        self._channel.check_may_wait()
         with self._lock:
             if not self._num_open:
                 if self._error is not None and not self._read:
@@ -323,7 +344,8 @@ class Stream(Iterator[Piece]):
                     raise self._error
                 raise StopIteration
             self._read = True
-            item = self._take()
+            with self._ended_by_interrupts():
+                item = self._take()
         if isinstance(item, SusLocalError):
             raise item
         return item
@@ -338,6 +360,15 @@ class Stream(Iterator[Piece]):
         if getattr(self, "_read", False) and not self._channel.done:
             self._channel.cancel()
 
+    @contextlib.contextmanager
+    def _ended_by_interrupts(self) -> Iterator[None]:
+        """Whoever stops waiting for an answer wants no more of it."""
+        try:
+            yield
+        except BaseException:
+            self._channel.cancel()
+            raise
+
     def _take(self) -> Item:
         item = self._channel.get()
         if isinstance(item, SusLocalError):
@@ -349,19 +380,22 @@ class Stream(Iterator[Piece]):
         return item
 
 
-class AsyncFeed:
+class AsyncFeed(_Requests):
     """Carries pieces from the engine's thread to an asyncio task."""
 
     def __init__(self) -> None:
         import asyncio
 
+        super().__init__()
         self._loop = asyncio.get_running_loop()
         self._queue: Queue[Item] = asyncio.Queue()
 
     def put(self, item: Item) -> None:
-        """Take a piece; one that comes after the event loop was closed is dropped."""
-        with contextlib.suppress(RuntimeError):
+        """Take a piece; where the event loop was closed nobody reads, and the answer ends."""
+        try:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+        except RuntimeError:
+            self.cancel()
 
     async def get(self) -> Piece:
         """The next piece."""

@@ -126,7 +126,7 @@ def _check_fields(index: int, message: Message) -> None:
         )
 
 
-def segments(messages: Sequence[Message]) -> list[Segment]:
+def segments(messages: Iterable[Message]) -> list[Segment]:
     """The prompt of a conversation, ready for the next answer.
 
     >>> segments([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hel"}])
@@ -135,6 +135,13 @@ def segments(messages: Sequence[Message]) -> list[Segment]:
     Raises:
         MessagesError: See :func:`check_messages`.
     """
+    if not isinstance(messages, Iterable):
+        kind = type(messages).__name__
+        raise MessagesError(
+            f"the messages are {kind}, expected a list",
+            hint="give messages as {'role': 'user', 'content': '…'}",
+        )
+    messages = list(messages)
     check_messages(messages)
     system = messages[0]["content"] if messages[0]["role"] == "system" else None
     turns = messages[1:] if system is not None else messages
@@ -164,7 +171,7 @@ def render_segments(parts: Iterable[Segment]) -> str:
     return "".join(END_OF_TEXT if isinstance(part, EndOfText) else part.text for part in parts)
 
 
-def render(messages: Sequence[Message]) -> str:
+def render(messages: Iterable[Message]) -> str:
     """The exact prompt as text.
 
     >>> render([{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"},

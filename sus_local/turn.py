@@ -16,7 +16,8 @@ class Turn:
         parent: Id of the turn before it; None for a first one.
         user: The user's text.
         prompt_token_ids: The prompt of this turn alone, as it was encoded.
-        token_ids: The answer's tokens, with the end token if the model wrote it.
+        token_ids: The tokens that stand for the answer: the model's own, with the end token if it
+            wrote that; others where a stop text cut the answer within a token.
         text: The answer.
         finish_reason: How it ended.
         num_dropped_turns: Oldest turns of the branch that the model no longer saw.
@@ -39,6 +40,14 @@ class Turn:
     def unanswered(self) -> bool:
         """Whether it was cancelled before the answer began: the model never sees it again."""
         return self.finish_reason == "cancelled" and not self.token_ids
+
+    def is_same(self, other: Turn) -> bool:
+        """Whether both are what was said at one place; another system text makes no difference."""
+        return _said(self) == _said(other)
+
+
+def _said(turn: Turn) -> tuple[object, ...]:
+    return turn.id, turn.parent, turn.user, turn.text, turn.token_ids
 
 
 @dataclass(frozen=True, slots=True)

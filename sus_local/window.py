@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sus_local import template
 from sus_local.engine.sequence import Shift, shifted_root
-from sus_local.errors import ContextOverflowError, RequestError
+from sus_local.errors import ContextOverflowError, MessagesError, RequestError
 from sus_local.sampling import SamplingParams
 from sus_local.turn import Turn
 
@@ -60,7 +60,11 @@ class Window:
 
     def __init__(self, llm: LLM, overflow: Overflow, system: str | None) -> None:
         if overflow not in ("shift", "rebuild", "error"):
-            raise RequestError(f"overflow is {overflow!r}", hint="shift, rebuild or error")
+            raise RequestError(
+                f"overflow is {overflow!r}", hint="shift, rebuild or error", overflow=overflow
+            )
+        if system is not None:
+            _check_text(system, "the system text")
         self.overflow = overflow
         self.system = system
         self._llm = llm
@@ -69,8 +73,10 @@ class Window:
         """The tokens of what the user says, of the system text too before the first turn.
 
         Raises:
+            MessagesError: It is no text.
             ContextOverflowError: It does not fit, even alone.
         """
+        _check_text(text, "the message")
         segment = template.user_segment(text, self.system if first else None)
         self._llm.check_length(segment.text)
         return tuple(self._llm.tokenize(segment.text))
@@ -168,6 +174,12 @@ class Window:
                 root = shifted_root(root, past, start, start + gone)
             dropped = turn.num_dropped_turns
         return root
+
+
+def _check_text(text: object, what: str) -> None:
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise MessagesError(f"{what} is {kind}, expected text", hint="give it as one string")
 
 
 def _notice(num_turns: int, num_tokens: int) -> str:

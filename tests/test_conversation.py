@@ -12,8 +12,15 @@ import pytest
 
 from sus_local import LLM, Conversation, Result, SamplingParams, Turn
 from sus_local.backend.fake import Fake
-from sus_local.errors import GrammarError, RequestError
+from sus_local.errors import (
+    ContextOverflowError,
+    GrammarError,
+    MessagesError,
+    RequestError,
+    SamplingError,
+)
 from tests.test_llm import Gate, fake_of
+from tests.test_prompt import CUT, Wide
 
 SHORT = SamplingParams(temperature=0, max_tokens=8)
 
@@ -79,13 +86,13 @@ def test_two_conversations_in_alternation_prefill_new_tokens_only() -> None:
                 assert number == 0 or usage.prefilled_tokens == new
 
 
-def test_an_answer_cut_within_a_character_keeps_its_tokens() -> None:
+def test_an_answer_cut_within_a_character_keeps_its_whole_characters() -> None:
     with model("中文") as llm:
         chat = llm.conversation()
         chat.ask("q", sampling=SamplingParams(max_tokens=4))
-        assert chat.turns[0].text == "中"
+        assert chat.turns[0].text == llm.detokenize(chat.turns[0].token_ids) == "中"
         usage = chat.ask("q").usage
-        # Four tokens of the answer, of which the last was not computed.
+        # Of four tokens of the answer, the last was not computed.
         assert usage.cached_tokens == len("### Human: q\n\n### Assistant: ") + 3
 
 
@@ -212,12 +219,43 @@ def test_a_side_question_does_not_enter_the_conversation() -> None:
     with model() as llm:
         chat = llm.conversation()
         chat.ask("one")
-        title = chat.fork_generate("Give a title.", sampling=SamplingParams(n=2))
+        title = chat.fork_generate("Give a title.", sampling=SamplingParams(temperature=0))
         assert title.text == "Hello!"
         assert title.usage.cached_tokens == num_turn_tokens("one") - 1
         assert users(chat) == ["one"]
         shared = num_turn_tokens("one") + len("### Human: ")
         assert chat.ask("two").usage.cached_tokens == shared
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"hi", ["hi"], {"role": "user", "content": "hi"}])
+def test_what_is_no_text_is_refused(wrong: Any) -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for use in (chat.send, chat.ask, chat.fork_generate):
+            with pytest.raises(MessagesError, match=r"the message is .*, expected text"):
+                use(wrong)
+        assert chat.tree == ()
+        if wrong is not None:
+            with pytest.raises(MessagesError, match=r"the system text is .*, expected text"):
+                llm.conversation(wrong)
+
+
+def test_a_message_gets_one_answer() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for use in (chat.send, chat.ask, chat.fork_generate):
+            with pytest.raises(SamplingError, match="n is 3, a message gets one answer"):
+                use("one", sampling=SamplingParams(n=3))
+
+
+def test_what_the_model_sees_of_an_answer_that_a_stop_text_cut_is_its_text() -> None:
+    with LLM(Wide()) as llm:
+        chat = llm.conversation()
+        chat.ask("one", sampling=CUT)
+        turn = chat.turns[0]
+        assert turn.text == llm.detokenize(turn.token_ids) == "The capital of C"
+        sent = chat.ask("two").usage.prompt_tokens
+        assert sent == len(llm.encode(chat.messages[:-1]))
 
 
 # Branches
@@ -280,11 +318,67 @@ def test_what_is_no_turn_is_refused() -> None:
     with model() as llm:
         chat = llm.conversation()
         for use in (chat.regenerate, lambda: chat.edit(1, "x"), lambda: chat.switch(7)):
-            with pytest.raises(RequestError) as caught:
+            with pytest.raises(RequestError, match="there is no turn yet") as caught:
                 use()
             assert caught.value.hint
-        with pytest.raises(RequestError):
+        with pytest.raises(RequestError) as caught:
             llm.conversation(overflow="drop")  # type: ignore[arg-type]
+        assert caught.value.overflow == "drop"
+
+
+@pytest.mark.parametrize("wrong", [0, 7, "1", [1], None])
+def test_a_turn_that_there_is_not_is_told_beside_those_there_are(wrong: Any) -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        chat.undo()
+        with pytest.raises(RequestError) as caught:
+            chat.edit(wrong, "x")
+        message = caught.value.message
+        expected = "the branch is before its first turn, 1 are in the tree"
+        assert message == (
+            f"the conversation has no turn {wrong}" if wrong is not None else expected
+        )
+        with pytest.raises(RequestError, match=expected):
+            chat.regenerate()
+
+
+def test_a_turn_of_another_conversation_is_refused() -> None:
+    with model() as llm:
+        one, other = llm.conversation(), llm.conversation()
+        one.ask("eins")
+        other.ask("uno")
+        foreign = other.turns[0]
+        for use in (lambda: one.edit(foreign, "x"), lambda: one.switch(foreign)):
+            with pytest.raises(RequestError, match="turn 1 is one of another conversation"):
+                use()
+        with pytest.raises(RequestError, match="turn 1 is one of another conversation"):
+            one.siblings(foreign)
+        assert users(one) == ["eins"]
+        assert len(one.tree) == 1
+
+
+def test_a_turn_is_known_in_what_it_was_saved_to_and_under_another_system_text() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        chat.ask("one")
+        turn = chat.turns[0]
+        chat.change_system("Be brief.")
+        assert chat.siblings(turn) == chat.turns
+        assert llm.conversation(turns=chat.tree).siblings(turn) == chat.turns
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        ([5], "a turn of the conversation is int, expected Turn"),
+        ([Turn(2, 1, "x", (5,), (6,), "x")], "turn 2 follows turn 1, which is not there"),
+    ],
+)
+def test_saved_turns_that_are_no_tree_are_refused(turns: Any, said: str) -> None:
+    with model() as llm, pytest.raises(RequestError) as caught:
+        llm.conversation(turns=turns)
+    assert caught.value.message == said
 
 
 def test_saved_turns_go_on_where_they_were() -> None:
@@ -320,3 +414,17 @@ def test_another_system_text_stands_before_all_that_was_said(
         assert users(chat) == ["one", "two", "three"]
         same = 0 if system != before else len(prompt)
         assert result.usage.cached_tokens <= same
+
+
+@pytest.mark.parametrize(
+    ("system", "error"), [("x" * 100_000, ContextOverflowError), (5, MessagesError)]
+)
+def test_a_system_text_that_is_refused_changes_nothing(system: Any, error: type) -> None:
+    with model() as llm:
+        chat = llm.conversation(system="Be brief.")
+        chat.ask("one")
+        before = chat.system, chat.tree, chat.messages
+        with pytest.raises(error):
+            chat.change_system(system)
+        assert (chat.system, chat.tree, chat.messages) == before
+        assert chat.ask("two").text == "Hello!"

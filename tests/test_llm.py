@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from sus_local.errors import (
     GrammarError,
     QueueFullError,
     RequestError,
+    SamplingError,
 )
 
 HI = [{"role": "user", "content": "hi"}]
@@ -133,6 +135,54 @@ def test_the_same_seed_gives_the_same_answer() -> None:
             for seed in (1, 1, 2)
         )
     assert once.token_ids == again.token_ids != other.token_ids
+
+
+@pytest.mark.parametrize(
+    ("seed", "num_answers", "seeds"),
+    [
+        (7, 2, [7, 8]),
+        # llama.cpp takes 2**32 - 1 for "a random one".
+        (2**32 - 1, 1, [0]),
+        (2**32 - 2, 3, [2**32 - 2, 0, 1]),
+    ],
+)
+def test_every_seed_is_one_that_llama_cpp_repeats(
+    seed: int, num_answers: int, seeds: list[int]
+) -> None:
+    seen = []
+    with model("ok") as llm:
+        make = fake_of(llm).sampler
+
+        def sampler(params: SamplingParams, *, seed: int, past_token_ids: Any) -> Any:
+            seen.append(seed)
+            return make(params, seed=seed, past_token_ids=past_token_ids)
+
+        fake_of(llm).sampler = sampler  # type: ignore[method-assign]
+        _ = llm.stream(HI, sampling=SamplingParams(seed=seed, n=num_answers)).results
+    assert seen == seeds
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        ({"temperature": 0}, "sampling is dict, it has to be SamplingParams"),
+        ({}, "sampling is dict, it has to be SamplingParams"),
+        (
+            SamplingParams(stop_token_ids=(5, -5)),
+            "stop_token_ids names token -5, the vocabulary has 259",
+        ),
+        (
+            SamplingParams(stop_token_ids=(10**12,)),
+            "stop_token_ids names token 1000000000000, the vocabulary has 259",
+        ),
+    ],
+)
+def test_sampling_that_means_nothing_to_the_model_is_refused(sampling: Any, said: str) -> None:
+    with model("ok") as llm:
+        for use in (llm.generate, llm.conversation().ask, llm.conversation().fork_generate):
+            with pytest.raises(SamplingError) as caught:
+                use("hi", sampling=sampling)
+            assert caught.value.message == said
 
 
 def test_logprobs_come_for_each_token() -> None:
@@ -350,6 +400,23 @@ def test_a_closed_model_says_so(use: Callable[[LLM], object]) -> None:
         use(llm)
 
 
+def test_a_model_that_is_dropped_is_freed_and_its_owner_told() -> None:
+    llm = LLM(Fake())
+    fake, thread = fake_of(llm), llm._loop._thread
+    with pytest.warns(ResourceWarning, match="the model fake was not closed"):
+        del llm
+    thread.join(WAIT_S)
+    assert fake.closed
+
+
+def test_an_answer_on_its_way_keeps_its_model() -> None:
+    stream = LLM(Fake(script=lambda prompt: b"x" * 100, n_ctx=4096)).stream(HI)
+    gc.collect()
+    assert stream.result.text == "x" * 100
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        del stream
+
+
 # Errors
 
 
@@ -508,10 +575,11 @@ def test_an_event_loop_that_is_gone_harms_nobody_else() -> None:
 
     kept: list[Any] = []
     with model("x" * 300, delay_s=0.001) as llm:
-        loop = asyncio.new_event_loop()
+        loop, ended = asyncio.new_event_loop(), watch_cancellation(llm)
         other = llm.stream(HI)
         loop.run_until_complete(leave(llm))
         loop.close()
+        assert ended.wait(WAIT_S)  # nobody is there to read its answer
         assert other.result.text == "x" * 300
     kept[0].aclose().close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,46 @@ def test_token_ids_may_be_those_of_numpy() -> None:
         for same in (np.array(token_ids), [np.int32(each) for each in token_ids]):
             assert llm.generate(same, sampling=GREEDY).token_ids == expected
         assert llm.score(np.array(token_ids)).tolist() == llm.score(token_ids).tolist()
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda llm: llm.generate(np.ones((2, 3), int)), "token 0 is array"),
+        (lambda llm: llm.score(np.ones((2, 3), int)), "token 0 is array"),
+        (lambda llm: llm.generate(np.array(5)), "the prompt is ndarray, expected text, messages"),
+        (lambda llm: llm.score(np.array(5)), "the text is ndarray, expected token ids"),
+        (lambda llm: llm.score("ab"), "the text is str, expected token ids"),
+        (lambda llm: llm.detokenize(5), "the text is int, expected token ids"),
+        (lambda llm: llm.tokenize(None), "the text is NoneType, expected a string"),
+        (lambda llm: llm.embed(None), "the text is NoneType, expected a string"),
+        (lambda llm: llm.render(None), "the messages are NoneType, expected a list"),
+        (lambda llm: llm.encode(5), "the messages are int, expected a list"),
+        (lambda llm: llm.generate(HI, history="bogus"), "history is 'bogus'"),
+        (lambda llm: llm.generate([5], history=None), "history is None"),
+        (lambda llm: llm.encode(HI, history="bogus"), "history is 'bogus'"),
+    ],
+)
+def test_what_is_of_a_wrong_kind_is_refused(use: Callable[[LLM], object], said: str) -> None:
+    with model("ok") as llm, pytest.raises(RequestError) as caught:
+        use(llm)
+    assert caught.value.message.startswith(said)
+
+
+def test_messages_and_token_ids_may_come_one_by_one() -> None:
+    with model("ok") as llm:
+        expected = llm.render(HI), llm.encode(HI)
+        assert (llm.render(iter(HI)), llm.encode(iter(HI))) == expected
+        assert llm.score(iter([5, 6, 7])).tolist() == llm.score([5, 6, 7]).tolist()  # type: ignore[arg-type]
+        assert llm.detokenize(iter(llm.tokenize("abc"))) == "abc"
+
+
+def test_a_text_too_long_to_score_is_refused_with_its_own_length() -> None:
+    with model("ok", n_ctx=64) as llm:
+        assert llm.score([5] * 64).shape == (63,)
+        with pytest.raises(ContextOverflowError, match="the prompt has 65 tokens") as caught:
+            llm.score([5] * 65)
+        assert (caught.value.num_tokens, caught.value.n_ctx) == (65, 64)
 
 
 # Answers that come back as text
@@ -159,6 +200,49 @@ def test_continuing_an_answer_that_was_cut_within_a_character_breaks_none() -> N
         cut = llm.generate(reply(), sampling=SamplingParams(max_tokens=4))
         rest = llm.generate([*reply(), {"role": "assistant", "content": cut.text}])
     assert (cut.text, rest.text) == ("中", "文")
+
+
+class Wide(Fake):
+    """Has a token for `` China``, and writes it after each ``f``."""
+
+    _CHINA = 1
+
+    def __init__(self) -> None:
+        f = Fake().tokenize("f")[0]
+        super().__init__(
+            script=lambda prompt: b"The capital of China.",
+            n_ctx=4096,
+            forced=lambda token_id: (self._CHINA,) if token_id == f else (),
+        )
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return b" China" if token_id == self._CHINA else super().token_bytes(token_id)
+
+
+CUT = SamplingParams(temperature=0, stop=("hina",))
+
+
+def test_an_answer_that_a_stop_text_cut_within_a_token_is_encoded_as_its_text() -> None:
+    with LLM(Wide()) as llm:
+        whole = llm.generate(HI)
+        assert Wide._CHINA in whole.token_ids
+        cut = llm.generate(HI, sampling=CUT)
+        assert cut.text == "The capital of C"
+        begun = [*HI, {"role": "assistant", "content": cut.text}]
+        asked = [*begun, {"role": "user", "content": "q"}]
+        for messages in (begun, asked):
+            text = llm.render(messages).replace("<|endoftext|>", "")
+            assert llm.detokenize(llm.encode(messages)) == text
+
+
+def test_text_that_a_cached_history_happens_to_spell_gets_no_control_token_within() -> None:
+    with model("Yo") as llm:
+        llm.generate(HI)
+        two = [*HI, {"role": "assistant", "content": "Yo"}, {"role": "user", "content": "next"}]
+        llm.generate(two)
+        spelled = "Yo" + llm.render([{"role": "user", "content": "next"}]) + "Yo"
+        said = [*HI, {"role": "assistant", "content": spelled}, {"role": "user", "content": "q"}]
+        assert llm.encode(said).count(llm.eos) == 1
 
 
 def test_text_that_the_model_did_not_write_is_just_encoded() -> None:

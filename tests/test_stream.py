@@ -15,11 +15,11 @@ from sus_local import LLM, SamplingParams, Stream
 from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.sequence import Finish
-from sus_local.errors import BackendError, SusLocalError
+from sus_local.errors import BackendError, EngineError, SusLocalError
 from sus_local.results import Piece, Timings, Usage
 from sus_local.stream import Answer, Channel, Scores
 from sus_local.template import StopText
-from tests.test_llm import Gate
+from tests.test_llm import Gate, reply, watch_cancellation
 
 HI = [{"role": "user", "content": "hi"}]
 LONG = "字" * 400
@@ -195,6 +195,91 @@ def test_a_request_that_joins_a_closed_channel_is_cancelled_at_once() -> None:
     channel.attach(late)  # type: ignore[arg-type]
     assert early.cancelled
     assert late.cancelled
+
+
+# On the engine's thread, where the garbage collector runs finalizers too
+
+
+def on_engine_thread(llm: LLM, finalizer: Callable[[], object]) -> object:
+    """What a finalizer gives or raises that runs between two steps of the engine."""
+    outcome: list[object] = []
+
+    def run() -> None:
+        try:
+            outcome.append(llm._loop.call(finalizer))
+        except SusLocalError as error:
+            outcome.append(error)
+
+    caller = threading.Thread(target=run, daemon=True)
+    caller.start()
+    caller.join(WAIT_S)
+    assert outcome, "the engine waits for itself"
+    return outcome[0]
+
+
+def texts_of(stream: Stream) -> Iterator[str]:
+    with stream:
+        for piece in stream:
+            yield piece.text
+
+
+def test_closing_on_the_engines_thread_ends_the_answer_without_waiting() -> None:
+    with saying(LONG, delay_s=0.001) as llm:
+        stream, other = llm.stream(HI), llm.stream(HI)
+        pieces = texts_of(other)
+        next(pieces)
+        assert on_engine_thread(llm, stream.close) is None
+        assert on_engine_thread(llm, pieces.close) is None  # type: ignore[attr-defined]
+        assert stream.result.finish_reason == other.result.finish_reason == "cancelled"
+
+
+def test_waiting_on_the_engines_thread_is_refused() -> None:
+    with saying(LONG, delay_s=0.001) as llm:
+        chat = llm.conversation()
+        stream = chat.send("hi")
+        waits: list[Callable[[], object]] = [
+            lambda: chat.turns,
+            lambda: chat.ask("hi"),
+            lambda: stream.result,
+            lambda: next(stream),
+            lambda: llm.score([5, 6]),
+            lambda: llm.encode(reply("unknown")),
+        ]
+        for wait in waits:
+            error = on_engine_thread(llm, wait)
+            assert isinstance(error, EngineError)
+            assert "a finalizer waits for an answer" in error.message
+        stream.close()
+
+
+# Interrupts
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda llm: llm.generate(HI),
+        lambda llm: llm.stream(HI).result,
+        lambda llm: llm.conversation().ask("hi"),
+        lambda llm: llm.conversation().fork_generate("hi"),
+        lambda llm: next(llm.stream(HI)),
+    ],
+    ids=["generate", "result", "ask", "fork_generate", "next"],
+)
+def test_an_interrupt_of_the_waiting_ends_the_answer(
+    ask: Callable[[LLM], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(channel: Channel) -> None:
+        raise KeyboardInterrupt
+
+    with saying(LONG, delay_s=0.001) as llm:
+        ended = watch_cancellation(llm)
+        with monkeypatch.context() as patch:
+            for wait in ("wait", "get"):
+                patch.setattr(Channel, wait, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                ask(llm)
+        assert ended.wait(WAIT_S)
 
 
 # Errors and readers

@@ -178,3 +178,31 @@ def test_a_shifted_conversation_goes_on_from_its_saved_turns() -> None:
         resumed = llm.conversation(system="Be brief.", turns=turns)
         usage = resumed.ask("q").usage
         assert usage.prefilled_tokens <= num_turn_tokens("q")
+
+
+def endless(num_turns: int) -> tuple[LLM, Conversation]:
+    """A model that never ends an answer, and a conversation with short turns so far."""
+    llm = LLM(Fake(n_ctx=1000, end_every=0, n_batch=64))
+    chat = llm.conversation()
+    for number in range(num_turns):
+        chat.ask(f"m{number % 10}", sampling=SamplingParams(temperature=0, max_tokens=6))
+    return llm, chat
+
+
+def test_every_shift_within_one_answer_moves_what_is_there() -> None:
+    llm, chat = endless(19)
+    with llm:
+        before = fake_of(llm).num_decoded_tokens
+        result = chat.ask("long", sampling=SamplingParams(temperature=0))
+        computed = fake_of(llm).num_decoded_tokens - before
+        assert len(result.notices) == 2
+        assert computed <= num_turn_tokens("long", "") + len(result.token_ids)
+
+
+def test_an_answer_goes_on_in_a_shifted_context_whoever_waits() -> None:
+    llm, chat = endless(19)
+    with llm:
+        stream = chat.send("long", sampling=SamplingParams(temperature=0))
+        next(stream)
+        llm._loop.engine.scheduler._max_waiting = 0
+        assert len(stream.result.notices) == 2

@@ -35,6 +35,7 @@ from sus_local.backend.options import (
     num_outputs,
 )
 from sus_local.backend.samplers import Samplers
+from sus_local.backend.use_count import UseCount
 from sus_local.errors import (
     BackendError,
     EngineClosedError,
@@ -69,17 +70,24 @@ class LlamaCpp:
         *,
         on_progress: Callable[[float], None] = lambda share: None,
     ) -> None:
-        options = options or LoadOptions()
         check_file(path)
         self._model: Any = None
         self._context: Any = None
         self._embedding: EmbeddingContext | None = None
         self._embedding_lock = threading.Lock()
+        self._texts = UseCount()
         self._closed = False
+        self._abort_flag = AbortFlag()
+        try:
+            self._load(path, options or LoadOptions(), LoadProgress(on_progress))
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, path: Path, options: LoadOptions, progress: LoadProgress) -> None:
         with log.collecting() as lines:
-            self._model = _load_model(path, options, lines, LoadProgress(on_progress))
+            self._model = _load_model(path, options, lines, progress)
             self._vocab = c.llama_model_get_vocab(self._model)
-            self._abort_flag = AbortFlag()
             self._context = _open_context(self._model, options, self._abort_flag, lines)
         self._memory = c.llama_get_memory(self._context)
         self._info = _model_info(path, options, self._model, self._context)
@@ -94,7 +102,6 @@ class LlamaCpp:
             token_bytes=self.token_bytes,
         )
         self._pieces: dict[int, bytes] = {}
-        self._text_lock = threading.Lock()
 
     @property
     def info(self) -> ModelInfo:
@@ -211,17 +218,15 @@ class LlamaCpp:
         if self._context is not None:
             c.llama_free(self._context)
             self._context = None
-        with self._text_lock:
-            if self._model is not None:
-                c.llama_model_free(self._model)
-                self._model = None
+        self._texts.end()
+        if self._model is not None:
+            c.llama_model_free(self._model)
+            self._model = None
 
     @contextlib.contextmanager
     def _vocabulary(self) -> Iterator[Any]:
         """The vocabulary, which other threads use too, kept from being freed meanwhile."""
-        with self._text_lock:
-            if self._model is None:
-                raise EngineClosedError("the model was closed", hint="load it again")
+        with self._texts.using():
             yield self._vocab
 
     def _piece(self, token_id: int) -> bytes:
@@ -326,7 +331,6 @@ def _open_context(
     abort_flag.install(params)
     context = c.llama_init_from_model(model, params)
     if not context:
-        c.llama_model_free(model)
         raise ModelLoadError(
             f"llama.cpp could not make a context of {params.n_ctx} tokens: {log.last()}",
             hint="try a smaller n_ctx, or kv_type='q8_0'",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral, Real
+from typing import Any, Literal
 
 from sus_local.errors import RequestError
 
@@ -32,22 +33,29 @@ _BYTES_WORTH_A_THREAD = 32 << 20
 _MOST_THREADS = 512
 _MOST_SEQUENCES = 255
 _MOST_TOKENS = 2**31 - 1
+_MOST_ROPE = 1e30
+MOST_BYTES = 2**63 - 1
 
 _RANGES: Mapping[str, tuple[int, int]] = {
+    "n_ctx": (1, _MOST_TOKENS),
     "n_threads": (1, _MOST_THREADS),
     "n_threads_batch": (1, _MOST_THREADS),
     "n_batch": (1, _MOST_TOKENS),
     "n_ubatch": (1, _MOST_TOKENS),
+    "n_gpu_layers": (-1, _MOST_TOKENS),
     "max_sequences": (1, _MOST_SEQUENCES),
 }
 """What llama.cpp takes; more than it takes ends the process, or is cut to something else."""
+
+_SWITCHES = ("offload_kqv", "flash_attn", "use_mmap", "use_mlock")
+_MAY_BE_OPEN = {"n_ctx", "n_threads", "n_threads_batch", "n_ubatch", "flash_attn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
     """llama.cpp's knobs, under its own names.
 
-    A number out of range raises a :class:`sus_local.errors.RequestError`.
+    What is out of range, or of a wrong kind, raises a :class:`sus_local.errors.RequestError`.
 
     Attributes:
         n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
@@ -86,11 +94,42 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
+            if not self._is_open(name):
+                self._check_number(name, low, high)
+        for name in _SWITCHES:
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if not self._is_open(name) and not isinstance(value, bool):
                 raise RequestError(
-                    f"{name} is {value}, it has to be from {low} to {high}", name=name, value=value
+                    f"{name} is {value!r}, it has to be True or False", name=name, value=value
                 )
+        for name in ("rope_freq_base", "rope_freq_scale"):
+            self._check_number(name, 0, _MOST_ROPE, whole=False)
+        for share in self.tensor_split:
+            check_number("tensor_split", share, 0, _MOST_ROPE, whole=False)
+
+    def _check_number(self, name: str, low: float, high: float, *, whole: bool = True) -> None:
+        value = getattr(self, name)
+        check_number(name, value, low, high, whole=whole)
+        object.__setattr__(self, name, int(value) if whole else float(value))  # not of numpy
+
+    def _is_open(self, name: str) -> bool:
+        return name in _MAY_BE_OPEN and getattr(self, name) is None
+
+
+def check_number(name: str, value: Any, low: float, high: float, *, whole: bool = True) -> None:
+    """Refuse what is no number, or none from ``low`` to ``high``.
+
+    Raises:
+        RequestError: With the value.
+    """
+    numbers: Any = Integral if whole else Real
+    if not isinstance(value, numbers):
+        kind = "a whole number" if whole else "a number"
+        raise RequestError(f"{name} is {value!r}, it has to be {kind}", name=name, value=value)
+    if not low <= value <= high:
+        raise RequestError(
+            f"{name} is {value}, it has to be from {low} to {high}", name=name, value=value
+        )
 
 
 def default_n_ubatch(*, flash: bool) -> int:

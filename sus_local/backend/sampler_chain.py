@@ -93,13 +93,7 @@ class SamplerChain:
         c.llama_sampler_chain_add(self._chain, sampler)
 
     def _add_logit_bias(self, num_vocab: int, bias: Mapping[int, float]) -> None:
-        wrong = [token_id for token_id in bias if not 0 <= token_id < num_vocab]
-        if wrong:
-            raise SamplingError(
-                f"logit_bias names token {wrong[0]}, the vocabulary has {num_vocab}",
-                token_id=wrong[0],
-                n_vocab=num_vocab,
-            )
+        check_logit_bias(num_vocab, bias)
         if bias:
             entries = [
                 c.llama_logit_bias(token_id, max(-_MOST_BIAS, min(amount, _MOST_BIAS)))
@@ -184,6 +178,27 @@ class MostLikely:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def check_logit_bias(num_vocab: int, bias: Mapping[int, float]) -> None:
+    """Refuse a bias for tokens that there are not, or one that forbids all there are.
+
+    Raises:
+        SamplingError: With the number of tokens.
+    """
+    wrong = [token_id for token_id in bias if not 0 <= token_id < num_vocab]
+    if wrong:
+        raise SamplingError(
+            f"logit_bias names token {wrong[0]}, the vocabulary has {num_vocab}",
+            token_id=wrong[0],
+            n_vocab=num_vocab,
+        )
+    if sum(amount <= -_MOST_BIAS for amount in bias.values()) >= num_vocab:
+        raise SamplingError(
+            f"logit_bias forbids all {num_vocab} tokens of the vocabulary",
+            hint="leave at least one",
+            n_vocab=num_vocab,
+        )
 
 
 def _within(last_n: int, n_ctx: int) -> int:

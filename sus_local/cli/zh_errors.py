@@ -88,6 +88,42 @@ ERRORS: Mapping[str, str] = {
     "overflow is {value}": "overflow 是 {value}",
     "the conversation has no turn {turn}": "这个对话没有第 {turn} 轮",
     "there is no turn yet": "还没有任何一轮对话",
+    "turn {turn} is one of another conversation": "第 {turn} 轮属于另一个对话",
+    "turn {turn} follows turn {parent}, which is not there": (
+        "第 {turn} 轮接在第 {parent} 轮之后，而后者不存在"
+    ),
+    "a turn of the conversation is {type}, expected Turn": "对话中有一轮是 {type}，应为 Turn",
+    "the branch is before its first turn, {count} are in the tree": (
+        "分支在它的第一轮之前，树中有 {count} 轮"
+    ),
+    "the system text is {type}, expected text": "系统文本是 {type}，应为文本",
+    "the message is {type}, expected text": "消息是 {type}，应为文本",
+    "the messages are {type}, expected a list": "给出的消息是 {type}，应为列表",
+    "the text is {type}, expected a string": "文本是 {type}，应为字符串",
+    "the text is {type}, expected token ids": "文本是 {type}，应为 token 编号",
+    "history is {value}": "history 是 {value}",
+    "a finalizer waits for an answer on the thread that makes the answers": (
+        "终结器在生成回答的线程上等待回答"
+    ),
+    "the model is that of process {process}, this one is {other}": (
+        "模型属于进程 {process}，当前进程是 {other}"
+    ),
+    "n is {count}, a message gets one answer": "n 是 {count}，而一条消息只有一个回答",
+    "sampling is {type}, it has to be SamplingParams": "sampling 是 {type}，应为 SamplingParams",
+    "stop_token_ids names token {token}, the vocabulary has {count}": (
+        "stop_token_ids 指定了 token {token}，词表只有 {count} 个"
+    ),
+    "logit_bias forbids all {count} tokens of the vocabulary": (
+        "logit_bias 禁止了词表的全部 {count} 个 token"
+    ),
+    "top_logprobs is {count}, and logprobs is off": "top_logprobs 是 {count}，而 logprobs 未开启",
+    "dry_sequence_breakers has {value}, which is no text": (
+        "dry_sequence_breakers 中有 {value}，它不是文本"
+    ),
+    "grammar is {value}, it has to be the text of a grammar": "grammar 是 {value}，应为语法的文本",
+    "json_schema is {value}, it has to be a mapping": "json_schema 是 {value}，应为映射",
+    "{name} is {value}, it has to be True or False": "{name} 是 {value}，应为 True 或 False",
+    "kv_dir is {value}, which is no folder": "kv_dir 是 {value}，它不是文件夹",
     "{doing} {path} failed: {reason}": "{doing} {path} 失败：{reason}",
     "{path} has schema version {version}, this program knows {known}": (
         "{path} 的数据库版本是 {version}，本程序只认识到 {known}"
@@ -125,8 +161,19 @@ ERRORS: Mapping[str, str] = {
     "the hub does not let you read {repository} (status {status})": (
         "hub 不允许你读取 {repository}（状态 {status}）"
     ),
-    "{repository} is not complete on this machine, and HF_HUB_OFFLINE is set": (
-        "{repository} 在本机上不完整，而 HF_HUB_OFFLINE 已设置"
+    "the hub refuses the token that it was sent for {repository} (status {status})": (
+        "hub 拒绝了为 {repository} 发送的令牌（状态 {status}）"
+    ),
+    "{repository} is disabled on the hub": "{repository} 在 hub 上已停用",
+    "{endpoint} did not answer as a hub does: {what}": "{endpoint} 的应答不像 hub：{what}",
+    "the token for the hub has a character that no token has": "hub 的令牌中有令牌不会有的字符",
+    "{endpoint} is no address of a hub": "{endpoint} 不是 hub 的地址",
+    "the hub sent {file} from byte {found} on, asked for byte {wanted}": (
+        "hub 从第 {found} 字节开始发送 {file}，而请求的是第 {wanted} 字节"
+    ),
+    "the revision is empty": "版本为空",
+    "the hub cannot be asked for {repository}: HF_HUB_OFFLINE is set": (
+        "无法向 hub 请求 {repository}：HF_HUB_OFFLINE 已设置"
     ),
     "cannot reach {endpoint} for {repository}: {why}": (
         "无法连接 {endpoint} 获取 {repository}：{why}"
@@ -163,11 +210,15 @@ ERRORS: Mapping[str, str] = {
     "{repository} has {count} models of type {quant}: {names}": (
         "{repository} 有 {count} 个类型为 {quant} 的模型：{names}"
     ),
+    "{repository} has {count} models called {name}: {names}": (
+        "{repository} 有 {count} 个叫 {name} 的模型：{names}"
+    ),
+    "{repository} has {count} of the {total} parts of {name}": (
+        "{repository} 只有 {name} 的 {total} 个部分中的 {count} 个"
+    ),
     "{repository} has no GGUF files": "{repository} 没有 GGUF 文件",
     "{name} names no repository": "{name} 不是仓库名称",
-    "{path} is another model already: {size} bytes, not the {expected} of {repository}": (
-        "{path} 已经是另一个模型：{size} 字节，而 {repository} 的是 {expected} 字节"
-    ),
+    "{path} is another model already: {why}": "{path} 已经是另一个模型：{why}",
     "{file} of {repository} is not a GGUF file": "{repository} 的 {file} 不是 GGUF 文件",
     "{needed} GB are needed at {folder}, {free} GB are free": (
         "{folder} 需要 {needed} GB，可用 {free} GB"
@@ -191,7 +242,7 @@ ERRORS: Mapping[str, str] = {
     "message {index} is {type}, expected a role and a content": (
         "消息 {index} 是 {type}，应有 role 和 content"
     ),
-    "a stop text is empty": "有一个停止文本是空的",
+    "stop text {place} is empty": "第 {place} 个停止文本是空的",
     "logit_bias has {token}: {bias}, expected a token id and a number": (
         "logit_bias 中有 {token}: {bias}，应为 token 编号和数字"
     ),
@@ -288,6 +339,19 @@ PHRASES: Mapping[str, str] = {
     ),
     "{why}; next attempt in {seconds} s": "{why}；{seconds} 秒后重试",
     "the hub sends nothing": "hub 没有发送任何内容",
+    "{size} bytes, not the {expected} of {repository}": (
+        "{size} 字节，而 {repository} 的是 {expected} 字节"
+    ),
+    "its SHA-256 is {digest}, not the {expected} of {repository}": (
+        "它的 SHA-256 是 {digest}，而 {repository} 的是 {expected}"
+    ),
+    "it does not come from {repository}": "它不是来自 {repository}",
+    "a folder": "一个文件夹",
+    "no JSON of a repository": "没有仓库的 JSON",
+    "it tells no commit of {repository}": "它没有给出 {repository} 的提交",
+    "it tells no size of {file}": "它没有给出 {file} 的大小",
+    "no ETag of {file}": "没有 {file} 的 ETag",
+    "status {status} and {count} bytes for {file}": "对 {file} 返回状态 {status} 和 {count} 字节",
     "needs {needed} of memory, this machine has {total}": "需要 {needed} 内存，本机有 {total}",
     "needs {needed} of disk at {folder}, {free} is free": (
         "{folder} 需要 {needed} 磁盘，可用 {free}"

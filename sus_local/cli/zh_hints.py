@@ -121,6 +121,20 @@ HINTS: Mapping[str, str] = {
     "shift, rebuild or error": "可以是 shift、rebuild 或 error",
     "its turns are {turns}": "它的各轮是 {turns}",
     "send something": "请先发送内容",
+    "send something, or switch to one of them": "请发送内容，或切换到其中一轮",
+    "give it too, or leave out what follows it": "请把它也给出，或去掉接在它之后的",
+    "give it as one string": "请作为一个字符串给出",
+    "exact or retokenize": "可以是 exact 或 retokenize",
+    "close or cancel in a finalizer, and ask for nothing": (
+        "在终结器中只关闭或取消，不要请求任何内容"
+    ),
+    "load it after the fork": "请在 fork 之后加载",
+    "regenerate() gives another one": "regenerate() 可以再给一个",
+    "for instance SamplingParams(temperature=0)": "例如 SamplingParams(temperature=0)",
+    "leave at least one": "请至少留下一个",
+    "give logprobs=True too": "请同时给出 logprobs=True",
+    "leave it out where there are no rules": "没有规则时请去掉它",
+    "of a schema as text: json.loads(text)": "模式是文本时：json.loads(text)",
     "another program holds it; close that, then try again": "另一个程序占用着它；关闭后再试",
     "free some space; what was saved before is safe": "请腾出空间；以前保存的内容是安全的",
     "nothing was changed; move the file away to begin a new one": (
@@ -142,7 +156,38 @@ HINTS: Mapping[str, str] = {
     "sus-local convert makes one": "sus-local convert 可以生成",
     "wait a moment, then run the same command again": "请稍候，再运行同一命令",
     "accept its licence at {url}, then: {command}": "请在 {url} 接受其许可证，然后：{command}",
-    "unset HF_HUB_OFFLINE, or give a local folder": "请取消 HF_HUB_OFFLINE，或给出本地文件夹",
+    "unset HF_HUB_OFFLINE, then run the same command again": (
+        "请取消 HF_HUB_OFFLINE，再运行同一命令"
+    ),
+    "give org/name, as its page is called": "请给出 org/name，与其页面的名称相同",
+    "set HF_TOKEN anew, without quotation marks, or: hf auth login": (
+        "请重新设置 HF_TOKEN，不要带引号，或：hf auth login"
+    ),
+    "set HF_TOKEN to one that is valid, or unset it and: hf auth login": (
+        "请把 HF_TOKEN 设为有效的令牌，或取消它并：hf auth login"
+    ),
+    "set HF_ENDPOINT to one that begins with https://, or unset it": (
+        "请把 HF_ENDPOINT 设为以 https:// 开头的地址，或取消它"
+    ),
+    "its branches, tags and commits are at {url}": "它的分支、标签和提交见 {url}",
+    "see {url}": "请看 {url}",
+    "check the name and HF_ENDPOINT, or see {url}": "请检查名称和 HF_ENDPOINT，或看 {url}",
+    "it will not answer otherwise: check HF_ENDPOINT, or see {url}": (
+        "再试也是同样的回答：请检查 HF_ENDPOINT，或看 {url}"
+    ),
+    "check HF_ENDPOINT, the proxy, and whether a login page is in between": (
+        "请检查 HF_ENDPOINT、代理，以及是否有登录页面拦截"
+    ),
+    "check HF_ENDPOINT and the proxy: parts of files are mixed up there": (
+        "请检查 HF_ENDPOINT 和代理：文件的各部分在那里混淆了"
+    ),
+    "give a branch, tag or commit": "请给出分支、标签或提交",
+    "run the same command again later: it goes on where it was": (
+        "请稍后再运行同一命令：它会从中断处继续"
+    ),
+    "choose another repository; those of GGUF files are mostly called …-GGUF": (
+        "请选择另一个仓库；含 GGUF 文件的仓库名称多以 -GGUF 结尾"
+    ),
     "check the connection, then run the same command again": "请检查网络连接，再运行同一命令",
     "check the name; for a private one: hf auth login, or set HF_TOKEN": (
         "请检查名称；私有仓库：hf auth login，或设置 HF_TOKEN"
@@ -162,7 +207,8 @@ HINTS: Mapping[str, str] = {
     ),
     "choose a LLaMA model, such as SUS-Chat-34B": "请选择 LLaMA 架构的模型，例如 SUS-Chat-34B",
     "free some space, or choose a smaller quantization": "请腾出空间，或选择更小的量化",
-    "{command}, or choose another folder": "{command}，或选择另一个文件夹",
+    "move it away": "请把它移走",
+    "move it away, or: {command}": "请把它移走，或：{command}",
     "wait for it": "请等它完成",
     "give one": "请只给一个",
     "leave it out": "请去掉它",

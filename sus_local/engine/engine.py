@@ -33,6 +33,8 @@ class Engine:
         self.backend = backend
         self.store = store
         self._stopping = False
+        self._batch: Batch | None = None
+        self._was_aborted = False
         self.residency = Residency(backend, store, num_slots=max_sequences)
         self.scheduler = Scheduler(
             self.residency,
@@ -55,7 +57,7 @@ class Engine:
             QueueFullError: Too many wait.
             GrammarError: The grammar or schema cannot be compiled.
         """
-        check_fits(len(request.token_ids) - request.scored, self.backend.info.n_ctx)
+        check_fits(request, self.backend.info.n_ctx)
         sequence = Sequence(request)
         self.scheduler.add(sequence)
         if request.scored:
@@ -71,7 +73,7 @@ class Engine:
 
     def step(self) -> bool:
         """Compute one batch; False if there is nothing to do."""
-        self.backend.clear_abort()  # first: a cancellation after this line ends the decode
+        self.backend.clear_abort()  # first: what aborts after this line ends the decode
         if self._stopping:
             return False
         self._drop_cancelled()
@@ -80,16 +82,25 @@ class Engine:
             return False
         began = time.perf_counter()
         try:
-            self.backend.decode(batch.slices)
+            self._decode(batch)
         except DecodeAborted:
+            self._was_aborted = True
             self._undo(batch)
         except BackendError as error:
             self._undo(batch)
             self._fail(batch, error)
         else:
+            self._was_aborted = False
             self.scheduler.measure(batch.num_tokens, time.perf_counter() - began)
             self._commit(batch)
         return True
+
+    def cancel(self, sequence: Sequence) -> None:
+        """End a request, with the decode that runs if it is one of that; from any thread."""
+        sequence.cancelled = True
+        batch = self._batch
+        if batch is not None and self._gives_way(batch):
+            self.backend.abort()
 
     def stop(self) -> None:
         """End the decode that runs and begin no other; from any thread."""
@@ -117,6 +128,25 @@ class Engine:
         """Raise AssertionError where the parts of the engine disagree; for tests."""
         self.residency.check_invariants()
         self.store.check_invariants()
+
+    def _decode(self, batch: Batch) -> None:
+        """Compute a batch, unless one of it was cancelled before :meth:`cancel` could see it."""
+        self._batch = batch
+        try:
+            if self._gives_way(batch):
+                self.backend.abort()
+            self.backend.decode(batch.slices)
+        finally:
+            self._batch = None
+
+    def _gives_way(self, batch: Batch) -> bool:
+        """Whether a batch ends for those of it that were cancelled.
+
+        What it computes for others is lost then. So never twice in a row, or a client who cancels
+        often would hold up everybody else for ever.
+        """
+        cancelled = [entry.sequence.cancelled for entry in batch.entries]
+        return all(cancelled) or (any(cancelled) and not self._was_aborted)
 
     def _commit(self, batch: Batch) -> None:
         """Take what a decode computed, and sample where a sequence came to its end."""
@@ -248,17 +278,18 @@ def as_told(error: Exception) -> SusLocalError:
     return told
 
 
-def check_fits(num_tokens: int, n_ctx: int) -> None:
-    """Refuse a prompt that leaves no room for a token of an answer.
+def check_fits(request: Request, n_ctx: int) -> None:
+    """Refuse a prompt that leaves no room for a token of an answer, or a text as long to score.
 
     Raises:
         ContextOverflowError: With both numbers.
     """
+    num_tokens = len(request.token_ids)
     if num_tokens < 1:
         raise ContextOverflowError(
             "the prompt has no tokens", hint="give some text", num_tokens=0, n_ctx=n_ctx
         )
-    if num_tokens >= n_ctx:
+    if num_tokens - request.scored >= n_ctx:
         raise ContextOverflowError(
             f"the prompt has {num_tokens} tokens, the context holds {n_ctx} with the answer",
             hint="shorten it, or load the model with a larger n_ctx",

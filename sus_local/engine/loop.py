@@ -5,6 +5,7 @@ Other threads leave requests in an inbox; answers go to each request's sink.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +15,30 @@ from typing import TypeVar
 
 from sus_local.engine.engine import Engine, as_told, check_fits
 from sus_local.engine.sequence import Request, Sequence
-from sus_local.errors import EngineClosedError
+from sus_local.errors import EngineClosedError, EngineError
 
 T = TypeVar("T")
 
 _GATHER_S = 0.002
 """How long after the first one more requests make an idle engine's first batch begin again."""
+
+
+class _EngineThread(threading.Thread):
+    """Where an engine runs; whoever waits for an answer there waits for ever."""
+
+
+def on_engine_thread() -> bool:
+    """Whether this is an engine's own thread: the garbage collector runs finalizers anywhere."""
+    return isinstance(threading.current_thread(), _EngineThread)
+
+
+def check_may_wait() -> None:
+    """Raise EngineError where waiting for an engine could not end; see :func:`on_engine_thread`."""
+    if on_engine_thread():
+        raise EngineError(
+            "a finalizer waits for an answer on the thread that makes the answers",
+            hint="close or cancel in a finalizer, and ask for nothing",
+        )
 
 
 class Ticket:
@@ -41,8 +60,7 @@ class Ticket:
         """End the answer now; what was computed stays in the cache."""
         self.cancelled = True
         if self.sequence is not None:
-            self.sequence.cancelled = True
-        self._loop.interrupt()
+            self._loop.engine.cancel(self.sequence)
 
 
 class EngineLoop:
@@ -54,7 +72,8 @@ class EngineLoop:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._gathers_until = 0.0
-        self._thread = threading.Thread(target=self._run, name="sus-local-engine", daemon=True)
+        self._process = os.getpid()
+        self._thread = _EngineThread(target=self._run, name="sus-local-engine", daemon=True)
         self._thread.start()
 
     @property
@@ -69,15 +88,16 @@ class EngineLoop:
             EngineClosedError: The engine was closed.
             ContextOverflowError: The prompt cannot fit.
         """
-        check_fits(len(request.token_ids) - request.scored, self.engine.backend.info.n_ctx)
+        check_fits(request, self.engine.backend.info.n_ctx)
         ticket = Ticket(self, request)
         self._leave(lambda: self._take_in(ticket))
         if time.perf_counter() < self._gathers_until:
-            self.interrupt()
+            self.engine.backend.abort()
         return ticket
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function on the engine's thread between two steps, and wait for it."""
+        check_may_wait()
         future: Future[T] = Future()
 
         def carry_out() -> None:
@@ -90,27 +110,39 @@ class EngineLoop:
         return future.result()
 
     def check_open(self) -> None:
-        """Raise EngineClosedError where :meth:`close` was called."""
+        """Raise EngineClosedError where there is no engine any more, or not in this process."""
+        if os.getpid() != self._process:  # a fork has none of its parent's threads
+            raise EngineClosedError(
+                f"the model is that of process {self._process}, this one is {os.getpid()}",
+                hint="load it after the fork",
+                process=self._process,
+            )
         if self._closed.is_set():
             raise EngineClosedError("the model was closed", hint="load it again")
 
-    def interrupt(self) -> None:
-        """End the running decode early, so that a cancellation is seen at once."""
-        if not self._closed.is_set():
-            self.engine.backend.abort()
+    def stop(self) -> bool:
+        """Have requests end as cancelled, the cache written and the model freed; waits for nothing.
 
-    def close(self) -> None:
-        """Stop: requests end as cancelled, the cache is written, the model is freed."""
+        False where there was nothing to do: it was called before, or in another process.
+        """
+        if os.getpid() != self._process:
+            return False
         with self._lock:
             if self._closed.is_set():
-                return
+                return False
             self._closed.set()
             self._inbox.put(None)
         self.engine.stop()
-        if threading.current_thread() is not self._thread:
+        return True
+
+    def close(self) -> None:
+        """:meth:`stop`, and wait for the end of it, whoever called it first."""
+        self.stop()
+        if not on_engine_thread():
             self._thread.join()
 
     def _leave(self, action: Callable[[], None]) -> None:
+        self.check_open()  # before the lock: a fork may have taken it along
         with self._lock:
             self.check_open()
             self._inbox.put(action)

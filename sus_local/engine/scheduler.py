@@ -67,11 +67,14 @@ class Scheduler:
         return self._residency.running
 
     def add(self, sequence: Sequence) -> None:
-        """Let a sequence wait for its turn.
+        """Let a sequence wait for its turn; the rest of an answer that ran does so before all.
 
         Raises:
             QueueFullError: So many wait already.
         """
+        if sequence.request.goes_on:
+            self.waiting.appendleft(sequence)
+            return
         if len(self.waiting) >= self._max_waiting:
             raise QueueFullError(
                 f"{len(self.waiting)} requests wait, the queue holds {self._max_waiting}",

@@ -72,6 +72,7 @@ class Request:
         seed: For the sampler.
         scored: Instead of generating, hand over each token after the first with its
             log-probability.
+        goes_on: It is the rest of an answer that ran: it waits for no other one.
         submitted: ``time.perf_counter()`` at submission.
     """
 
@@ -82,6 +83,7 @@ class Request:
     shift: Shift | None = None
     seed: int = 0
     scored: bool = False
+    goes_on: bool = False
     submitted: float = field(default_factory=time.perf_counter)
 
 

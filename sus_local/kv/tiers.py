@@ -11,6 +11,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -87,6 +88,14 @@ class RamTier:
         self.num_bytes -= len(payload) if payload is not None else 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pending:
+    """A block that is not written yet; one for each time that it is put."""
+
+    block: Block
+    payload: bytes
+
+
 class DiskTier:
     """Blocks as files of one folder, written by a thread of its own.
 
@@ -109,8 +118,8 @@ class DiskTier:
         self.num_bytes = 0
         self.failures = 0
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
-        self._pending: dict[bytes, bytes] = {}
-        self._orders: SimpleQueue[tuple[str, Block | bytes | None]] = SimpleQueue()
+        self._pending: dict[bytes, _Pending] = {}
+        self._orders: SimpleQueue[tuple[str, _Pending | bytes | None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._writer: threading.Thread | None = None
 
@@ -136,7 +145,7 @@ class DiskTier:
     def get(self, block: Block) -> bytes | None:
         """The KV of a block if it is there and whole, else None; what is not whole is deleted."""
         if (pending := self._pending.get(block.key)) is not None:
-            return pending
+            return pending.payload
         try:
             content = self._path(block.key).read_bytes()
         except OSError:
@@ -162,9 +171,10 @@ class DiskTier:
         gone = self.trim(size)
         self._sizes[block.key] = size
         self.num_bytes += size
+        pending = _Pending(block, payload)
         with self._lock:
-            self._pending[block.key] = payload
-        self._order("write", block)
+            self._pending[block.key] = pending
+        self._order("write", pending)
         return gone
 
     def trim(self, num_bytes: int = 0) -> list[bytes]:
@@ -196,7 +206,7 @@ class DiskTier:
             self._writer.join()
             self._writer = None
 
-    def _order(self, verb: str, what: Block | bytes) -> None:
+    def _order(self, verb: str, what: _Pending | bytes) -> None:
         self._orders.put((verb, what))
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_loop, name="sus-local-kv")
@@ -213,8 +223,8 @@ class DiskTier:
             except OSError:
                 self.failures += 1
 
-    def _carry_out(self, verb: str, what: Block | bytes | None) -> None:
-        if isinstance(what, Block):
+    def _carry_out(self, verb: str, what: _Pending | bytes | None) -> None:
+        if isinstance(what, _Pending):
             self._write(what)
         elif isinstance(what, bytes) and verb == "touch":
             with contextlib.suppress(FileNotFoundError):
@@ -222,11 +232,10 @@ class DiskTier:
         elif isinstance(what, bytes):
             self._path(what).unlink(missing_ok=True)
 
-    def _write(self, block: Block) -> None:
-        with self._lock:
-            payload = self._pending.get(block.key)
-        if payload is None:
-            return
+    def _write(self, pending: _Pending) -> None:
+        block, payload = pending.block, pending.payload
+        if self._pending.get(block.key) is not pending:
+            return  # dropped since, and perhaps put again: that is another order
         if self._shared is not None:
             self._shared.make_room(header_size(block) + len(payload))
         path = self._path(block.key)
@@ -243,7 +252,8 @@ class DiskTier:
             raise
         finally:
             with self._lock:
-                self._pending.pop(block.key, None)
+                if self._pending.get(block.key) is pending:
+                    del self._pending[block.key]
 
     def _path(self, key: bytes) -> Path:
         return self.folder / f"{key.hex()}{SUFFIX}"

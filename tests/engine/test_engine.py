@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.sequence import Request
 from sus_local.sampling import SamplingParams
@@ -77,6 +80,76 @@ def test_a_parked_request_goes_on_where_it_was_and_keeps_its_note() -> None:
     assert sequence.cache_note == note
     left = len(sink.token_ids) - 3
     assert engine.backend.num_decoded_tokens - computed == left  # type: ignore[attr-defined]
+
+
+# Cancelling beside others
+
+
+class Watched(Fake):
+    """Has something happen while it decodes."""
+
+    def __init__(self, max_sequences: int = 4) -> None:
+        super().__init__(max_sequences=max_sequences)
+        self.during: Callable[[], None] = lambda: None
+
+    def decode(self, slices: Sequence[Slice]) -> None:
+        self.during()
+        super().decode(slices)
+
+
+def test_a_batch_ends_in_peace_when_one_is_cancelled_that_is_not_in_it() -> None:
+    fake = Watched(max_sequences=1)
+    engine = make_engine(fake, max_sequences=1)
+    first, _ = submit(engine, PROMPT)
+    second, sink = submit(engine, OTHER)
+    fake.during = lambda: engine.cancel(second)
+    step(engine)
+    assert first.num_computed == fake.num_decoded_tokens == 32
+    step(engine)
+    assert sink.finish is not None
+    assert sink.finish.finish_reason == "cancelled"
+
+
+def test_whoever_cancels_all_the_time_holds_up_nobody_else() -> None:
+    fake = Watched()
+    engine = make_engine(fake)
+    long = [3 + index % 7 for index in range(300)]
+    _, sink = submit(engine, long)
+    typed = [submit(engine, OTHER)[0]]
+
+    def type_on() -> None:
+        engine.cancel(typed[-1])
+        typed.append(submit(engine, OTHER)[0])
+
+    fake.during = type_on
+    for _ in range(100):
+        step(engine)
+    assert sink.token_ids == fresh_answer(long, 12)
+
+
+def test_a_batch_of_cancelled_requests_alone_ends_each_time() -> None:
+    fake = Watched()
+    engine = make_engine(fake)
+    for _ in range(3):
+        sequence, _ = submit(engine, PROMPT)
+        fake.during = lambda sequence=sequence: engine.cancel(sequence)  # type: ignore[misc]
+        step(engine)
+    assert fake.num_decoded_tokens == 0
+
+
+def test_a_cancellation_that_comes_before_the_batch_is_known_ends_it_too() -> None:
+    engine = make_engine()
+    sequence, _ = submit(engine, PROMPT)
+    schedule = engine.scheduler.schedule
+
+    def schedule_and_cancel() -> object:
+        plan = schedule()
+        engine.cancel(sequence)
+        return plan
+
+    engine.scheduler.schedule = schedule_and_cancel  # type: ignore[method-assign,assignment]
+    step(engine)
+    assert engine.backend.num_decoded_tokens == 0  # type: ignore[attr-defined]
 
 
 # What has to follow

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -81,3 +84,59 @@ def test_a_batch_that_has_just_begun_begins_again_for_one_more_request(
     assert fake.num_decoded_tokens == len(ONE) + len(TWO) + 2 * 3
     assert one.token_ids == fresh_answer(ONE, 4, end_every=0)
     assert two.token_ids == fresh_answer(TWO, 4, end_every=0)
+
+
+FORK = """
+import os, signal
+from sus_local import LLM
+from sus_local.backend.fake import Fake
+from sus_local.errors import EngineClosedError
+
+llm = LLM(Fake())
+llm.generate("x")
+with llm._loop._lock:  # as another thread may hold it just then
+    child = os.fork()
+if child:
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    llm.generate("x")
+    llm.close()
+    raise SystemExit(status)
+signal.alarm(20)
+try:
+    llm.generate("x")
+except EngineClosedError as error:
+    llm.close()
+    os._exit(0 if "is that of process" in error.message else 1)
+os._exit(1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX only")
+def test_a_forked_child_is_told_that_the_model_is_its_parents() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    assert subprocess.run(command, timeout=60).returncode == 0
+
+
+def test_whoever_closes_second_waits_for_the_end_too() -> None:
+    engine = make_engine()
+    begun, go, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def close() -> None:
+        begun.set()
+        assert go.wait(WAIT_S)
+        closed.set()
+
+    engine.store.close = close  # type: ignore[method-assign]
+    loop = EngineLoop(engine)
+    assert loop.stop()
+    assert begun.wait(WAIT_S)
+    join = loop._thread.join
+
+    def let_go_and_join() -> None:
+        go.set()
+        join()
+
+    loop._thread.join = let_go_and_join  # type: ignore[method-assign,assignment]
+    loop.close()
+    assert closed.is_set()
+    assert not loop.stop()

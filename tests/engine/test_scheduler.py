@@ -1,10 +1,15 @@
-"""How long the chunks of a prefill are."""
+"""How long the chunks of a prefill are, and who waits."""
 
 from __future__ import annotations
 
+import pytest
+
 from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
-from tests.engine.driving import answer, make_engine, step, submit
+from sus_local.engine.sequence import Request
+from sus_local.errors import QueueFullError
+from sus_local.sampling import SamplingParams
+from tests.engine.driving import ROOT, Recorder, answer, make_engine, step, submit
 
 LONG = [3 + index % 7 for index in range(900)]
 N_BATCH = 512
@@ -58,3 +63,13 @@ def test_beside_an_answer_a_chunk_is_shorter_still() -> None:
 def test_small_chunks_give_the_same_answer() -> None:
     slow, fast = _engine(abortable=False), _engine(abortable=True)
     assert answer(slow, LONG).token_ids == answer(fast, LONG).token_ids
+
+
+def test_the_rest_of_an_answer_that_ran_goes_before_a_full_queue() -> None:
+    engine = make_engine(max_sequences=1, max_waiting=2)
+    waiting = [submit(engine, [5, 6, 7])[0] for _ in range(2)]
+    with pytest.raises(QueueFullError):
+        submit(engine, [5, 6, 7])
+    params = SamplingParams(temperature=0, max_tokens=1)
+    rest = engine.add(Request((8, 9), params, Recorder(), ROOT, goes_on=True))
+    assert list(engine.scheduler.waiting) == [rest, *waiting]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,25 @@ def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
     block, _ = block_of(2)
     os.mkfifo(tmp_path / f"{block.key.hex()}.kv")
     assert [found.token_ids[0] for found in DiskTier(tmp_path, 1 << 20).scan()] == [1]
+
+
+def test_a_block_that_is_put_dropped_and_put_again_is_written(tmp_path: Path) -> None:
+    """Also where the thread that writes is behind, and carries it all out afterwards."""
+    tier, go = DiskTier(tmp_path, 1 << 20), threading.Event()
+    carry_out = tier._carry_out
+
+    def late(verb: str, what: Any) -> None:
+        assert go.wait(20)
+        carry_out(verb, what)
+
+    tier._carry_out = late  # type: ignore[method-assign]
+    block, payload = block_of(1)
+    tier.put(block, payload)
+    tier.drop(block.key)
+    assert tier.get(block) is None
+    tier.put(block, payload)
+    assert tier.get(block) == payload
+    go.set()
+    tier.close()
+    assert block.key in tier
+    assert reopened(tmp_path).get(block) == payload
