@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sus_local import hub, paths
+from sus_local import hub, paths, ranges
 from sus_local.errors import CheckpointError, OfflineError
 from sus_local.hub import HubFile, Repository
 
@@ -50,7 +50,7 @@ def open_repository(
     except OfflineError as error:
         return _from_cache(name, revision, error)
     spool = (cache_dir or paths.cache_dir() / "convert") / name.replace("/", "--")
-    return HubSource(repository, spool=spool / repository.commit, keep_source=keep_source)
+    return HubSource(repository, spool=spool, keep_source=keep_source)
 
 
 def _from_cache(name: str, revision: str | None, why: OfflineError) -> Source:
@@ -160,11 +160,11 @@ class HubSource:
             with reading(shard.name):
                 return safetensors_file.read_header(path)
         end = min(_FIRST_HEADER_BYTES, shard.size)
-        content = hub.read_range(self._source, shard.name, 0, end) if end else b""
+        content = ranges.read_range(self._source, shard.name, 0, end) if end else b""
         length = safetensors_file.header_length(content, name=shard.name, size=shard.size)
         needed = safetensors_file.LENGTH_BYTES + length
         if needed > end:
-            content += hub.read_range(self._source, shard.name, end, needed)
+            content += ranges.read_range(self._source, shard.name, end, needed)
         return safetensors_file.parse(content, name=shard.name, size=shard.size)
 
     def _next_missing(self, shard: Shard) -> Shard | None:

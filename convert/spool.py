@@ -1,12 +1,15 @@
 """Where shards lie between the hub and the converter.
 
-A shard that is fetched here is deleted when it is released. One that the hub client's own cache
+A shard that is fetched here is deleted when it is released. Its folder is called after its hash:
+another commit of the repository goes on with what is the same. One that the hub client's own cache
 holds is read there and never deleted; shards bypass that cache and its chunk store, unless they
 are to be kept.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sus_local import hub
-from sus_local.download import PARTIAL_SUFFIX, Download
+from sus_local.download import Download
 from sus_local.errors import OutputHeldError
 from sus_local.hub import Repository
+from sus_local.partial import Partial
 
 from .source import Shard, Waiting
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.2
 _STOP_S = 2.0
+_KEY_LENGTH = 16
 
 
 class Spool:
@@ -45,7 +50,11 @@ class Spool:
 
     def path(self, shard: Shard) -> Path:
         """Where a shard lies, or would lie, in the folder."""
-        return self.folder / shard.name
+        return self.folder / self._key(shard.name) / shard.name
+
+    def _key(self, name: str) -> str:
+        # What a server says goes into no path as it is.
+        return re.sub(r"\W", "-", self._repository.etag(name)[:_KEY_LENGTH])
 
     def find(self, shard: Shard) -> Path | None:
         """A shard that is on this machine and whole: in the folder or in the client's cache."""
@@ -58,8 +67,7 @@ class Spool:
         """What a shard will take on disk beyond what is there."""
         if self.find(shard) is not None:
             return 0
-        partial = _partial(self.path(shard))
-        return max(0, shard.size - (partial.stat().st_size if partial.exists() else 0))
+        return shard.size - self._partial(shard).num_bytes
 
     def fetch(self, shard: Shard) -> Fetch:
         """Start to fetch a shard, unless that is under way.
@@ -93,13 +101,15 @@ class Spool:
         fetch = self._fetches.pop(shard.name, None)
         if fetch is not None:
             fetch.stop()
-        path = self.path(shard)
-        for rest in (path, _partial(path)):
+        partial = self._partial(shard)
+        for rest in (partial.path, partial.file, partial.record):
             if rest.exists():
                 self._hold()
                 # Windows refuses while a view is alive; the next attempt finds the file.
                 with suppress(OSError):
                     rest.unlink()
+        with suppress(OSError):
+            partial.path.parent.rmdir()
 
     def close(self) -> None:
         """Stop what is under way. Finished and partial shards stay for the next attempt."""
@@ -113,7 +123,6 @@ class Spool:
             self._lock = None
         with suppress(OSError):
             self.folder.rmdir()
-            self.folder.parent.rmdir()
 
     def _begin(self, shard: Shard) -> Fetch:
         if self.keep:
@@ -149,6 +158,17 @@ class Spool:
                 path=str(self.folder),
             ) from None
         self._lock = lock
+        self._clear()
+
+    def _clear(self) -> None:
+        """Delete what an attempt at another commit left, and this one has no use for."""
+        wanted = {self._key(name) for name in self._repository.files}
+        for left in self.folder.iterdir():
+            if left.name not in wanted:
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _partial(self, shard: Shard) -> Partial:
+        return Partial(self.path(shard), self._repository.etag(shard.name), shard.size)
 
 
 class Fetch:
@@ -185,7 +205,3 @@ class Fetch:
         if self._download is not None:
             self._download.stop()
             self._thread.join(_STOP_S)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + PARTIAL_SUFFIX)

@@ -30,9 +30,10 @@ from sus_local.errors import (
     RequestError,
     SamplingError,
 )
+from sus_local.feeds import Channel, Item
 from sus_local.results import Piece, Result
 from sus_local.sampling import SamplingParams, checked
-from sus_local.stream import Answer, Channel, Item, Stream
+from sus_local.stream import Answer, Stream
 from sus_local.turn import ContextState, Turn
 from sus_local.window import Overflow, TurnPrompt, Window
 

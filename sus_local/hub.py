@@ -12,14 +12,14 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from sus_local.errors import HubError, OfflineError
-from sus_local.hub_errors import offline_error, translate_errors
+from sus_local.errors import HubError, OfflineError, RepositoryNotFoundError
+from sus_local.hub_errors import not_a_hub, offline_error, translate_errors
 
 T = TypeVar("T")
 
@@ -34,7 +34,6 @@ _NOTICED_S = 5.0
 _NAME = re.compile(
     r"(?:(?:https?://)?(?:hf\.co|huggingface\.co)/)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)/?"
 )
-_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +44,13 @@ class HubFile:
         name: Its path in the repository.
         size: Bytes.
         sha256: Of its content, where the hub knows it (large files).
+        blob_id: Git's hash of what git itself holds: the content of small files alone.
     """
 
     name: str
     size: int
     sha256: str | None = None
+    blob_id: str | None = None
 
     @property
     def is_lfs(self) -> bool:
@@ -72,6 +73,11 @@ class Repository:
     revision: str
     commit: str
     files: Mapping[str, HubFile]
+
+    def etag(self, name: str) -> str:
+        """What names the content of a file; the commit, where the hub tells no hash of it."""
+        file = self.files[name]
+        return file.sha256 or file.blob_id or f"{self.commit}@{self.name}"
 
 
 def repository_name(text: str) -> str:
@@ -96,33 +102,64 @@ def resolve(name: str, *, revision: str | None = None) -> Repository:
 
     if is_offline():
         raise offline_error(name)
+    if revision is not None and not revision.strip():
+        raise RepositoryNotFoundError("the revision is empty", hint="give a branch, tag or commit")
 
-    def ask() -> Any:
-        options: dict[str, Any] = {"files_metadata": True, "timeout": _timeout()}
-        with translate_errors(name, revision=revision):
-            return HfApi().model_info(name, revision=revision, **options)
+    def ask() -> Repository:
+        options: dict[str, Any] = {"files_metadata": True, "timeout": timeout_s()}
+        try:
+            with translate_errors(name, revision=revision):
+                info = HfApi().model_info(name, revision=revision, **options)
+                return _repository(name, revision or "main", info)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # A page for people, or JSON of something else.
+            raise not_a_hub() from error
 
-    info = _patiently(ask, even_offline=False)
+    return patiently(ask, even_offline=False)
+
+
+def _repository(name: str, revision: str, info: Any) -> Repository:
     files = [_hub_file(sibling) for sibling in info.siblings or []]
-    by_name = {file.name: file for file in files}
-    return Repository(name, revision or "main", str(info.sha), by_name)
+    if not isinstance(info.sha, str) or not info.sha:
+        raise not_a_hub(f"it tells no commit of {name}")
+    return Repository(name, revision, info.sha, {file.name: file for file in files})
 
 
 def _hub_file(sibling: Any) -> HubFile:
-    lfs = sibling.lfs
-    return HubFile(sibling.rfilename, int(sibling.size or 0), str(lfs.sha256) if lfs else None)
+    name, size, lfs = sibling.rfilename, sibling.size, sibling.lfs
+    if not isinstance(size, int) or size < 0:
+        raise not_a_hub(f"it tells no size of {name}")
+    return HubFile(name, size, str(lfs.sha256) if lfs else None, sibling.blob_id)
 
 
 def fetch(repository: Repository, name: str) -> Path:
     """A file in the client's own cache, fetched if it is not there yet. It stays there."""
     from huggingface_hub import hf_hub_download
 
-    def ask() -> Path:
-        told = translate_errors(repository.name, revision=repository.commit, file=name)
-        with told, _quietly():
-            return Path(hf_hub_download(repository.name, name, revision=repository.commit))
+    forced = False
 
-    return _patiently(ask)
+    def ask() -> Path:
+        nonlocal forced
+        told = translate_errors(repository.name, revision=repository.commit, file=name)
+        where: dict[str, Any] = {"revision": repository.commit, "force_download": forced}
+        with told, _quietly():
+            path = Path(hf_hub_download(repository.name, name, **where))
+        # What is cut off, or another page, would be found in the cache for ever.
+        forced = True
+        return _whole(path, repository.files[name])
+
+    return patiently(ask)
+
+
+def _whole(path: Path, file: HubFile) -> Path:
+    size = path.stat().st_size
+    if size != file.size:
+        raise HubError(
+            f"the hub sent {size} of {file.size} bytes of {file.name}",
+            hint="run the same command again",
+            transient=True,
+        )
+    return path
 
 
 def remember_revision(repository: Repository) -> None:
@@ -155,71 +192,6 @@ def find_snapshot(name: str, *, revision: str | None = None) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def read_range(repository: Repository, name: str, start: int, end: int) -> bytes:
-    """Bytes ``start`` to ``end`` of a file, without fetching the rest.
-
-    Raises:
-        HubError: As :func:`resolve`; also if the hub sends fewer bytes.
-    """
-
-    def ask() -> bytes:
-        content = b"".join(stream(repository, name, start, end))
-        if len(content) != end - start:
-            raise HubError(
-                f"the hub sent {len(content)} of {end - start} bytes of {name}",
-                hint="run the same command again",
-                transient=True,
-            )
-        return content
-
-    return _patiently(ask)
-
-
-def stream(repository: Repository, name: str, start: int, end: int) -> Generator[bytes, None, None]:
-    """Bytes ``start`` to ``end`` of a file in pieces, at most as many as asked for.
-
-    The connection may break at any piece: the error's ``transient`` says whether to try again.
-    """
-    from huggingface_hub import hf_hub_url
-
-    url = hf_hub_url(repository.name, name, revision=repository.commit)
-    headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
-    told = translate_errors(repository.name, revision=repository.commit, file=name)
-    with told, _get(url, headers) as response:
-        _utils().hf_raise_for_status(response)
-        # A server that ignores the range sends the file from its beginning.
-        ahead = start if response.status_code == 200 else 0
-        yield from _cut(_pieces(response), ahead, end - start)
-
-
-def _cut(pieces: Iterator[bytes], ahead: int, length: int) -> Iterator[bytes]:
-    """Leave out the first ``ahead`` bytes, and what comes after the next ``length``."""
-    for piece in pieces:
-        kept = piece[ahead : ahead + length]
-        ahead = max(0, ahead - len(piece))
-        length -= len(kept)
-        if kept:
-            yield kept
-        if not length:
-            return
-
-
-def _get(url: str, headers: dict[str, str]) -> AbstractContextManager[Any]:
-    """The client's session is of requests up to 0.x, of httpx from 1.0 on."""
-    session = _utils().get_session()
-    headers = {**_utils().build_hf_headers(), **headers}
-    if callable(getattr(session, "stream", None)):
-        response = session.stream("GET", url, headers=headers, timeout=_timeout())
-    else:
-        response = session.get(url, headers=headers, timeout=_timeout(), stream=True)
-    return cast("AbstractContextManager[Any]", response)
-
-
-def _pieces(response: Any) -> Iterator[bytes]:
-    pieces = getattr(response, "iter_bytes", None) or response.iter_content
-    return cast("Iterator[bytes]", pieces(_PIECE_BYTES))
-
-
 def wait_s(failures: int, error: HubError | None = None) -> float:
     """Seconds to wait after so many failures in a row; at least as long as the hub asks.
 
@@ -239,7 +211,7 @@ def tell_wait(seconds: float, error: HubError | None) -> None:
         logger.warning("%s; next attempt in %.0f s", why, seconds)
 
 
-def _patiently(ask: Callable[[], T], *, even_offline: bool = True) -> T:
+def patiently(ask: Callable[[], T], *, even_offline: bool = True) -> T:
     """Ask again a few times where the hub, or the way there, is at fault.
 
     Args:
@@ -258,7 +230,8 @@ def _patiently(ask: Callable[[], T], *, even_offline: bool = True) -> T:
     return ask()
 
 
-def _timeout() -> float:
+def timeout_s() -> float:
+    """Seconds of silence after which an answer is given up."""
     from huggingface_hub import constants
 
     return float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
@@ -267,7 +240,7 @@ def _timeout() -> float:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """This program shows its own progress."""
-    utils = _utils()
+    utils = client()
     if utils.are_progress_bars_disabled():
         yield
         return
@@ -278,7 +251,7 @@ def _quietly() -> Iterator[None]:
         utils.enable_progress_bars()
 
 
-def _utils() -> Any:
+def client() -> Any:
     """The client's public functions that it loads by name, so that no type checker sees them."""
     from huggingface_hub import utils
 

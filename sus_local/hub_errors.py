@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -21,6 +22,8 @@ LONGEST_RETRY_AFTER_S = 600.0
 """A hub that asks for more patience is asked again by the user; its limits are of five minutes."""
 
 _TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
+# The client found out by itself that a small file is not whole.
+_SIZES = re.compile(r"should be of size (\d+) but has size (\d+)")
 
 
 @contextmanager
@@ -57,9 +60,41 @@ def _translate(
     if isinstance(error, errors.HfHubHTTPError):
         return _refusal(error, repository, revision, file)
     if isinstance(error, errors.HFValidationError):
-        return RepositoryNotFoundError(f"no name of a repository: {repository}")
+        return RepositoryNotFoundError(
+            f"no name of a repository: {repository}", hint="give org/name, as its page is called"
+        )
+    if isinstance(error, errors.FileMetadataError):
+        return not_a_hub(f"no ETag of {file or repository}")
+    return _not_sent(error) or _lost(error, repository, file)
+
+
+def _not_sent(error: Exception) -> HubError | None:
+    """What makes a request that cannot even be sent; neither repeats the token."""
+    kind = type(error).__name__
+    if isinstance(error, UnicodeEncodeError) or kind == "LocalProtocolError":
+        return HubError(
+            "the token for the hub has a character that no token has",
+            hint="set HF_TOKEN anew, without quotation marks, or: hf auth login",
+        )
+    if kind in {"InvalidURL", "UnsupportedProtocol"}:
+        return HubError(
+            f"{_endpoint()} is no address of a hub",
+            hint="set HF_ENDPOINT to one that begins with https://, or unset it",
+        )
+    return None
+
+
+def _lost(error: Exception, repository: str, file: str | None) -> SusLocalError | None:
+    """The connection broke, or something on this machine."""
     if isinstance(error, _transport_errors()):
         return _unreachable(error, repository)
+    sizes = _SIZES.search(str(error))
+    if isinstance(error, OSError) and sizes:
+        return HubError(
+            f"the hub sent {sizes[2]} of {sizes[1]} bytes of {file or repository}",
+            hint="run the same command again",
+            transient=True,
+        )
     if isinstance(error, OSError):
         return from_os_error(error, doing="fetching", path=file or repository)
     return None
@@ -70,6 +105,7 @@ def _refusal(error: Any, repository: str, revision: str | None, file: str | None
     from huggingface_hub import errors
 
     status = int(error.response.status_code)
+    page = f"{_endpoint()}/{repository}"
     if isinstance(error, errors.GatedRepoError):
         return _gated(repository, status)
     if isinstance(error, errors.RepositoryNotFoundError):
@@ -80,26 +116,59 @@ def _refusal(error: Any, repository: str, revision: str | None, file: str | None
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return RepositoryNotFoundError(
-            f"{repository} has no revision {revision}", repository=repository, revision=revision
+            f"{repository} has no revision {revision}",
+            hint=f"its branches, tags and commits are at {page}/tree/main",
+            repository=repository,
+            revision=revision,
         )
+    if isinstance(error, errors.DisabledRepoError):
+        return HubError(f"{repository} is disabled on the hub", hint=f"see {page}", status=status)
     if status in {401, 403}:
-        return _gated(repository, status)
+        return _denied(error, repository, status)
     if status == 404:
         what = f"no file {file}" if file else "nothing to read"
-        return RepositoryNotFoundError(f"{repository} has {what}", repository=repository)
-    return _busy(status, retry_after_s(error.response.headers), file or repository)
+        hint = f"check the name and HF_ENDPOINT, or see {page}"
+        return RepositoryNotFoundError(f"{repository} has {what}", hint=hint, repository=repository)
+    return _busy(status, retry_after_s(error.response.headers), file or repository, page)
 
 
-def _busy(status: int, asked: float | None, what: str) -> HubError:
-    """The hub will not answer now, and may have said when."""
+def _denied(error: Any, repository: str, status: int) -> HubError:
+    """A bad token is refused before the hub asks what it opens."""
+    if status == 401 and "Authorization" in error.response.request.headers:
+        return GatedRepositoryError(
+            f"the hub refuses the token that it was sent for {repository} (status {status})",
+            hint="set HF_TOKEN to one that is valid, or unset it and: hf auth login",
+            repository=repository,
+            status=status,
+        )
+    return _gated(repository, status)
+
+
+def _busy(status: int, asked: float | None, what: str, page: str) -> HubError:
+    """The hub will not answer now, and may have said when; or never."""
     too_long = asked is not None and asked > LONGEST_RETRY_AFTER_S
     wait = f"{asked:.0f} s, as the hub asks" if asked is not None else "a moment"
+    hint = f"wait {wait}, then run the same command again"
+    if status < 500 and status not in _TRANSIENT_STATUS:
+        hint = f"it will not answer otherwise: check HF_ENDPOINT, or see {page}"
     return HubError(
         f"the hub answered {status} when asked for {what}",
-        hint=f"wait {wait}, then run the same command again",
+        hint=hint,
         status=status,
         transient=status in _TRANSIENT_STATUS and not too_long,
         retry_after_s=asked,
+    )
+
+
+def not_a_hub(what: str = "no JSON of a repository") -> HubError:
+    """Something else answers in the hub's place.
+
+    Args:
+        what: What came, or did not.
+    """
+    return HubError(
+        f"{_endpoint()} did not answer as a hub does: {what}",
+        hint="check HF_ENDPOINT, the proxy, and whether a login page is in between",
     )
 
 
@@ -151,8 +220,8 @@ def _gated(repository: str, status: int) -> GatedRepositoryError:
 def offline_error(repository: str) -> OfflineError:
     """``HF_HUB_OFFLINE`` forbids to ask for what is needed."""
     return OfflineError(
-        f"{repository} is not complete on this machine, and HF_HUB_OFFLINE is set",
-        hint="unset HF_HUB_OFFLINE, or give a local folder",
+        f"the hub cannot be asked for {repository}: HF_HUB_OFFLINE is set",
+        hint="unset HF_HUB_OFFLINE, then run the same command again",
         repository=repository,
     )
 

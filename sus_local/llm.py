@@ -23,13 +23,14 @@ from sus_local.engine.engine import Engine
 from sus_local.engine.loop import EngineLoop, Ticket
 from sus_local.engine.sequence import Request, Shift
 from sus_local.errors import SamplingError
+from sus_local.feeds import AsyncFeed, Channel, Feed, Scores
 from sus_local.kv.blocks import root_key
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import RamTier
 from sus_local.prompt import Prompt, PromptEncoder
 from sus_local.results import Piece, Result
 from sus_local.sampling import NUM_SEEDS, SamplingParams, checked
-from sus_local.stream import Answer, AsyncFeed, Channel, Feed, Scores, Stream
+from sus_local.stream import Answer, Stream
 
 if TYPE_CHECKING:
     import numpy as np

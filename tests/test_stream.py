@@ -16,8 +16,9 @@ from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.sequence import Finish
 from sus_local.errors import BackendError, EngineError, SusLocalError
+from sus_local.feeds import Channel, Scores
 from sus_local.results import Piece, Timings, Usage
-from sus_local.stream import Answer, Channel, Scores
+from sus_local.stream import Answer
 from sus_local.template import StopText
 from tests.test_llm import Gate, reply, watch_cancellation
 

@@ -11,8 +11,9 @@ import click
 from sus_local.cli.text import t
 
 if TYPE_CHECKING:
+    from sus_local.candidates import Candidate
     from sus_local.models import StoredModel
-    from sus_local.pull import Candidate, PullPlan
+    from sus_local.pull import PullPlan
 
 _HEADROOM = 1.1
 """What a model needs in memory at least, as a multiple of its file."""
@@ -37,12 +38,22 @@ def pull(reference: str, revision: str | None, only_list: bool, as_json: bool) -
     sizes and with what fits this machine.
     """
     from sus_local.cli.output import emit_json
-    from sus_local.pull import plan
 
     if only_list:
         _print_candidates(_candidates(reference, revision), as_json=as_json)
         return
-    from sus_local.errors import ModelNotFoundError
+    model = _model(reference, revision, as_json=as_json)
+    if as_json:
+        emit_json(_facts(model))
+    else:
+        print(model.path)
+
+
+def _model(reference: str, revision: str | None, *, as_json: bool) -> StoredModel:
+    """The model, fetched as far as it is not here; offline, one that is here as a whole."""
+    from sus_local.errors import ModelNotFoundError, OfflineError
+    from sus_local.hub import is_offline
+    from sus_local.pull import find_stored, plan
 
     try:
         planned = plan(reference, revision=revision)
@@ -50,16 +61,17 @@ def pull(reference: str, revision: str | None, only_list: bool, as_json: bool) -
         if error.numbers.get("names") and not as_json:
             _print_candidates(_candidates(reference, revision), to_stderr=True)
         raise
-    model = _fetch(planned, quiet=as_json)
-    if as_json:
-        emit_json(_facts(planned, model))
-    else:
-        print(model.path)
+    except OfflineError:
+        stored = find_stored(reference, revision=revision) if is_offline() else None
+        if stored is None:
+            raise
+        return stored
+    return _fetch(planned, quiet=as_json)
 
 
 def _candidates(reference: str, revision: str | None) -> list[Candidate]:
     from sus_local import hub
-    from sus_local.pull import candidates, choose, parse_reference
+    from sus_local.candidates import candidates, choose, parse_reference
 
     repository = hub.resolve(parse_reference(reference)[0], revision=revision)
     found = candidates(repository)
@@ -80,14 +92,14 @@ def _fetch(planned: PullPlan, *, quiet: bool) -> StoredModel:
         return fetch(planned, on_bytes=on_bytes)
 
 
-def _facts(planned: PullPlan, model: StoredModel) -> dict[str, Any]:
+def _facts(model: StoredModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "path": str(model.path),
         "files": [str(path) for path in model.files],
         "bytes": model.num_bytes,
-        "repository": planned.repository.name,
-        "revision": planned.repository.commit,
+        "repository": model.repository,
+        "revision": model.manifest["source"]["revision"],
     }
 
 
@@ -103,13 +115,19 @@ def _print_candidates(
     fits = [each.num_bytes * _HEADROOM <= memory for each in found]
     if as_json:
         values = [
-            {"name": each.name, "type": each.quant, "bytes": each.num_bytes, "fits": fit}
+            {
+                "name": each.name,
+                "type": each.quant,
+                "bytes": each.num_bytes,
+                "fits": fit,
+                "complete": each.is_complete,
+            }
             for each, fit in zip(found, fits, strict=True)
         ]
         emit_json(values)
         return
     rows = [
-        (each.quant, each.name, size(each.num_bytes), t("fits") if fit else t("too large"))
+        (each.quant, each.name, size(each.num_bytes), _state(each, fits=fit))
         for each, fit in zip(found, fits, strict=True)
     ]
     head = (t("type"), t("name"), t("size"), t("this machine"))
@@ -118,3 +136,9 @@ def _print_candidates(
             note(line)
         else:
             print(line)
+
+
+def _state(candidate: Candidate, *, fits: bool) -> str:
+    if not candidate.is_complete:
+        return t("parts are missing")
+    return t("fits") if fits else t("too large")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from .hub_server import HubServer
+
 
 @contextmanager
 def client_of(endpoint: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -36,6 +38,18 @@ def client_of(endpoint: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         close = getattr(utils, "close_session", None)
         if close is not None:
             close()
+
+
+def leave_part(path: Path, content: bytes, etag: str) -> None:
+    """What an attempt that ended early leaves of the file ``path``, whose content is ``etag``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(path.name + ".part").write_bytes(content)
+    path.with_name(path.name + ".part.etag").write_text(etag)
+
+
+def lying(spool: Path, server: HubServer, name: str) -> Path:
+    """Where a shard lies: under its hash and its name."""
+    return spool / server.sha256(name)[:16] / name
 
 
 def environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:

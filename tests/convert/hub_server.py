@@ -31,6 +31,8 @@ class Faults:
         statuses: File name, or ``"api"`` → statuses of the coming answers; 200 is the content.
         headers: Headers of every planted status.
         corrupt: File name → how many of the coming answers have a wrong first byte.
+        shifts: File name → by how many bytes each coming answer begins too late, and tells so.
+        instead: File name, or ``"api"`` → status, content and headers of every answer.
         holds: File name → answers with content wait for this.
         refusal: Status and ``X-Error-Code`` of every answer.
         token: Only requests with this token are served; others are refused as gated.
@@ -41,6 +43,8 @@ class Faults:
     statuses: dict[str, list[int]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     corrupt: dict[str, int] = field(default_factory=dict)
+    shifts: dict[str, list[int]] = field(default_factory=dict)
+    instead: dict[str, tuple[int, bytes, dict[str, str]]] = field(default_factory=dict)
     holds: dict[str, threading.Event] = field(default_factory=dict)
     refusal: tuple[int, str] | None = None
     token: str | None = None
@@ -68,6 +72,7 @@ class HubServer:
         self.num_sent: dict[str, int] = defaultdict(int)
         self.on_sent: Callable[[str], None] = lambda name: None
         self.files = {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file()}
+        self.plain: set[str] = set()
         self._server = _Server(("127.0.0.1", 0), _Answer)
         self._server.hub = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -81,6 +86,10 @@ class HubServer:
     def storage(self) -> str:
         """Where large files lie: the same server under another name, so another host."""
         return f"http://localhost:{self._server.server_address[1]}"
+
+    def is_large(self, name: str) -> bool:
+        """Whether it lies in the storage; what is in ``plain`` git holds itself."""
+        return name.endswith(_LARGE) and name not in self.plain
 
     def sha256(self, name: str) -> str:
         """The hash that the hub tells."""
@@ -102,14 +111,14 @@ class HubServer:
     def _sibling(self, name: str) -> dict[str, Any]:
         size = len(self.files[name])
         sibling = {"rfilename": name, "size": size, "blobId": self.etag(name)}
-        if name.endswith(_LARGE):
+        if self.is_large(name):
             sibling["lfs"] = {"sha256": self.sha256(name), "size": size, "pointerSize": 134}
         return sibling
 
     def etag(self, name: str) -> str:
         """SHA-256 of a large file, git's hash of a small one."""
         content = self.files[name]
-        if name.endswith(_LARGE):
+        if self.is_large(name):
             return self.sha256(name)
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
@@ -189,7 +198,7 @@ class _Answer(BaseHTTPRequestHandler):
             self._refuse(404, "EntryNotFound")
             return
         headers = {"ETag": f'"{self.hub.etag(name)}"', "X-Repo-Commit": self.hub.commit}
-        if name.endswith(_LARGE) and not stored:
+        if self.hub.is_large(name) and not stored:
             headers["X-Linked-Etag"] = headers["ETag"]
             headers["X-Linked-Size"] = str(len(self.hub.files[name]))
             headers["Location"] = f"{self.hub.storage}/storage/{name}"
@@ -200,6 +209,10 @@ class _Answer(BaseHTTPRequestHandler):
             self._content(name, headers)
 
     def _has_planted_status(self, name: str) -> bool:
+        instead = self.hub.faults.instead.get(name)
+        if instead is not None:
+            self._send(*instead)
+            return True
         planted = self.hub.faults.statuses.get(name)
         status = planted.pop(0) if planted else 200
         if status != 200:
@@ -211,7 +224,9 @@ class _Answer(BaseHTTPRequestHandler):
         asked = self._range()
         status, start, end = 200, 0, len(content)
         if asked and not self.hub.faults.ignores_ranges:
-            status, start, end = 206, asked[0], min(asked[1], len(content))
+            shifts = self.hub.faults.shifts.get(name)
+            start = asked[0] + (shifts.pop(0) if shifts else 0)
+            status, end = 206, min(asked[1], len(content))
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
         body = content[start:end]
         if self.command == "GET" and self.hub.faults.corrupt.get(name, 0) > 0:

@@ -191,3 +191,37 @@ def test_missing_file_is_named(server: HubServer) -> None:
     del server.files["tokenizer.model"]
     with pytest.raises(RepositoryNotFoundError, match="has no file tokenizer"):
         hub.fetch(repository, "tokenizer.model")
+
+
+def test_small_file_that_does_not_come_whole_is_fetched_again(server: HubServer) -> None:
+    content = server.files["config.json"]
+    etag = {"ETag": f'"{server.etag("config.json")}"', "X-Repo-Commit": server.commit}
+    server.faults.instead["config.json"] = (200, content[:50], etag)
+    with pytest.raises(HubError) as caught:
+        open_source(NAME)
+    assert caught.value.message == f"the hub sent 50 of {len(content)} bytes of config.json"
+    assert caught.value.hint == "run the same command again"
+    assert len(server.fetched("config.json")) == 4
+    del server.faults.instead["config.json"]
+    assert len(open_hub().tensors) == 21
+
+
+def test_answer_for_a_small_file_that_is_no_hubs_is_told_in_one_line(server: HubServer) -> None:
+    server.faults.instead["config.json"] = (200, server.files["config.json"], {})
+    with pytest.raises(HubError, match="did not answer as a hub does: no ETag of config") as caught:
+        open_source(NAME)
+    assert "\n" not in caught.value.message
+
+
+def test_login_page_in_the_hubs_place_is_told(server: HubServer) -> None:
+    server.faults.instead["api"] = (200, b"<html>login</html>", {})
+    with pytest.raises(HubError, match="did not answer as a hub does"):
+        open_source(NAME)
+
+
+def test_headers_from_elsewhere_in_the_file_are_not_read(server: HubServer) -> None:
+    server.faults.shifts[SHARDS[0]] = [1000]
+    assert len(open_hub().tensors) == 21
+    server.faults.shifts[SHARDS[0]] = [1000] * 9
+    with pytest.raises(HubError, match=f"sent {SHARDS[0]} from byte 1000 on, asked for byte 0"):
+        open_hub()

@@ -15,8 +15,14 @@ from sus_local.errors import (
     ShardError,
 )
 
+from .hub_client import leave_part, lying
 from .hub_reading import NAME, SHARDS, held_bytes, open_hub, read_all
 from .hub_server import HubServer
+
+
+@pytest.fixture
+def spool(home: Path, server: HubServer) -> Path:
+    return home / "sus" / "convert" / "tiny--llama"
 
 
 def ignore(num_bytes: int) -> None:
@@ -26,7 +32,7 @@ def ignore(num_bytes: int) -> None:
 def test_shard_is_deleted_when_its_reader_is_left(server: HubServer, spool: Path) -> None:
     source = open_hub()
     with source.open(source.shards[0]) as reader:
-        assert reader.path.parent == spool
+        assert reader.path == lying(spool, server, SHARDS[0])
         assert reader.sha256() == server.sha256(SHARDS[0])
     assert not reader.path.exists()
     read_all(source)
@@ -39,7 +45,7 @@ def test_next_shard_is_fetched_while_one_is_read_and_no_further(
     source = open_hub()
     with source.open(source.shards[0]):
         fetch = source._spool._fetches[SHARDS[1]]
-        assert fetch.wait(ignore) == spool / SHARDS[1]
+        assert fetch.wait(ignore) == lying(spool, server, SHARDS[1])
         assert SHARDS[2] not in source._spool._fetches
         assert len(server.fetched(SHARDS[2])) == 1
     source.close()
@@ -155,45 +161,9 @@ def test_server_that_stays_busy_is_given_up(server: HubServer, spool: Path) -> N
     server.faults.drops[SHARDS[0]] = [1 << 16]
     with pytest.raises(HubError, match="answered 503"), source.open(source.shards[0]):
         pass
-    assert (spool / (SHARDS[0] + ".part")).stat().st_size == 1 << 16
+    partial = lying(spool, server, SHARDS[0]).with_suffix(".safetensors.part")
+    assert partial.stat().st_size == 1 << 16
     source.close()
-
-
-def test_another_process_goes_on_with_the_partial_file(server: HubServer, spool: Path) -> None:
-    content = server.files[SHARDS[0]]
-    spool.mkdir(parents=True)
-    (spool / (SHARDS[0] + ".part")).write_bytes(content[:123_456])
-    source = open_hub()
-    sizes = [shard.size for shard in source.shards]
-    expected = max(sizes[0] - 123_456 + sizes[1], sizes[1] + sizes[2])
-    assert source.peak_disk_bytes == expected
-    with source.open(source.shards[0]) as reader:
-        assert reader.path.read_bytes() == content
-    assert server.fetched(SHARDS[0])[1:] == [(123_456, len(content))]
-    source.close()
-
-
-def test_another_process_finds_finished_shards(server: HubServer) -> None:
-    source = open_hub()
-    first, second, _ = source.shards
-    opened = source.open(first)
-    opened.__enter__()
-    source._spool._fetches[second.name].wait(ignore)
-    opened.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-    source.close()
-    asked = len(server.requests)
-    again = open_hub()
-    read_all(again)
-    later = [r for r in server.requests[asked:] if r.method == "GET"]
-    assert {r.file for r in later} == {"api", SHARDS[2]}
-
-
-def test_partial_file_of_other_content_is_fetched_anew(server: HubServer, spool: Path) -> None:
-    spool.mkdir(parents=True)
-    (spool / (SHARDS[0] + ".part")).write_bytes(b"x" * 1000)
-    (spool / (SHARDS[1] + ".part")).write_bytes(b"x" * (len(server.files[SHARDS[1]]) + 1))
-    source = open_hub()
-    assert read_all(source) == read_all(open_hub())
 
 
 def test_content_that_arrives_damaged_is_fetched_once_more(server: HubServer) -> None:
@@ -210,23 +180,24 @@ def test_content_that_stays_damaged_is_refused(server: HubServer, spool: Path) -
     with pytest.raises(HubError, match="another SHA-256") as caught, source.open(source.shards[0]):
         pass
     assert caught.value.sha256 == server.sha256(SHARDS[0])
-    assert not (spool / SHARDS[0]).exists()
+    assert not lying(spool, server, SHARDS[0]).exists()
     source.close()
 
 
 def test_skipped_shards_are_never_fetched_and_their_rests_deleted(
     server: HubServer, spool: Path
 ) -> None:
-    spool.mkdir(parents=True)
-    (spool / SHARDS[0]).write_bytes(server.files[SHARDS[0]])
-    (spool / (SHARDS[1] + ".part")).write_bytes(b"x")
+    lying(spool, server, SHARDS[0]).parent.mkdir(parents=True)
+    lying(spool, server, SHARDS[0]).write_bytes(server.files[SHARDS[0]])
+    leave_part(lying(spool, server, SHARDS[1]), b"x", server.sha256(SHARDS[1]))
     source = open_hub()
     first, second, third = source.shards
     source.skip(first)
     source.skip(second)
     assert source.peak_disk_bytes == third.size
     with source.open(third):
-        assert [p.name for p in spool.iterdir()] == [third.name]
+        held = [path for path in spool.rglob("*") if path.is_file()]
+        assert held == [lying(spool, server, third.name)]
     assert server.fetched(second.name) == [(0, 1 << 16)]
     source.close()
 
@@ -273,7 +244,8 @@ def test_close_ends_what_is_under_way(
         server.faults.holds[SHARDS[1]].set()
         with pytest.raises(download.DownloadStopped):
             fetch.wait(ignore)
-    assert (spool / (SHARDS[1] + ".part")).stat().st_size < source.shards[1].size
+    partial = lying(spool, server, SHARDS[1]).with_suffix(".safetensors.part")
+    assert partial.stat().st_size < source.shards[1].size
 
 
 def test_full_disk_is_told_as_such(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
