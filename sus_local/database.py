@@ -68,6 +68,7 @@ class Database:
 
     def _prepare(self) -> None:
         self._db.row_factory = sqlite3.Row
+        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._use_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA foreign_keys = ON")
@@ -107,6 +108,10 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """All of what is done in it, or none; within another one, a part of that."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -125,7 +130,7 @@ class Database:
             raise _told(error, doing, self.path) from error
 
     def write(self, doing: str, change: Callable[[], T]) -> T:
-        """Do ``change`` in one transaction.
+        """Do ``change`` in one transaction, what it writes by this method included.
 
         Args:
             doing: What it does, for an error: ``"saving in"``.
@@ -158,9 +163,11 @@ def _storable(values: Sequence[Any]) -> list[Any]:
 def _told(error: sqlite3.Error | OSError | OverflowError, doing: str, path: str) -> HistoryError:
     """What went wrong, in one line, with the next step."""
     reason = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror.lower()  # without the path, which may have any words
     if "locked" in reason or "busy" in reason:
         hint = "another program holds it; close that, then try again"
-    elif "full" in reason or "No space" in reason:
+    elif "full" in reason or "no space" in reason:
         hint = "free some space; what was saved before is safe"
     elif "malformed" in reason or "not a database" in reason:
         hint = "nothing was changed; move the file away to begin a new one"

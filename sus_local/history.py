@@ -26,6 +26,8 @@ from sus_local.errors import HistoryError
 from sus_local.saved import Hit, SavedConversation, SavedTurn, stored, to_turn
 
 _FEWEST_TRIGRAM = 3
+_NUMBERS = 1 << 63
+"""What SQLite counts to."""
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -95,6 +97,7 @@ class History(Database):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path, _MIGRATIONS)
+        self._db.create_function("holds", 2, _finds, deterministic=True)
 
     def create(self, *, model: str = "", system: str | None = None, title: str = "") -> int:
         """A new conversation; gives its number."""
@@ -107,12 +110,12 @@ class History(Database):
         return self.write("saving in", lambda: _row_id(self.execute(sql, values)))
 
     def change(self, conversation: int, **columns: Any) -> None:
-        """Set ``title``, ``model`` or ``active`` of a conversation.
+        """Set ``title``, ``model``, ``active`` or the dates of a conversation.
 
         Raises:
             HistoryError: It is not there any more.
         """
-        allowed = {"title", "model", "active"}
+        allowed = {"title", "model", "active", "created_at", "updated_at"}
         names = [name for name in columns if name in allowed]
         sets = ", ".join(f"{name} = ?" for name in names)
         sql = f"UPDATE conversations SET {sets} WHERE id = ?"
@@ -218,7 +221,8 @@ class History(Database):
         Raises:
             HistoryError: There is none of this number.
         """
-        rows = self.rows(f"{_CONVERSATIONS} WHERE c.id = ?", (number,))
+        sql = f"{_CONVERSATIONS} WHERE c.id = ?"
+        rows = self.rows(sql, (number,)) if abs(number) < _NUMBERS else []
         if not rows:
             raise _missing(number)
         return SavedConversation(*rows[0])
@@ -232,6 +236,9 @@ class History(Database):
         """Turns that contain every word of ``query``, the newest first, then matching titles.
 
         Words are matched anywhere, also inside of others; capitals do not matter.
+
+        Args:
+            limit: At most so many; -1 for all.
         """
         words = query.split()
         if not words:
@@ -247,17 +254,18 @@ class History(Database):
             sql += " AND t.id IN (SELECT rowid FROM turns_text WHERE turns_text MATCH ?)"
             values.append(" AND ".join('"' + word.replace('"', '""') + '"' for word in long))
         for word in short:
-            sql += " AND (t.user LIKE ? ESCAPE '\\' OR t.text LIKE ? ESCAPE '\\')"
-            values += [_like(word)] * 2
+            sql += " AND (holds(t.user, ?) OR holds(t.text, ?))"
+            values += [word, word]
         rows = self.rows(f"{sql} ORDER BY t.id DESC LIMIT ?", [*values, limit])
         found = [_hit(row, words) for row in rows]
-        return (found + self._titles(words))[:limit]
+        found += self._titles(words)
+        return found if limit < 0 else found[:limit]
 
     def _titles(self, words: list[str]) -> list[Hit]:
-        where = " AND ".join(["title LIKE ? ESCAPE '\\'"] * len(words))
+        where = " AND ".join(["holds(title, ?)"] * len(words))
         rows = self.rows(
             f"SELECT id, title, updated_at FROM conversations WHERE {where} ORDER BY id DESC",
-            [_like(word) for word in words],
+            words,
         )
         return [Hit(row["id"], row["title"], None, row["title"], row["updated_at"]) for row in rows]
 
@@ -271,12 +279,6 @@ SELECT c.id, c.title, c.system, c.model, c.active,
 FROM conversations c"""
 
 
-def _like(word: str) -> str:
-    for special in "\\%_":
-        word = word.replace(special, "\\" + special)
-    return f"%{word}%"
-
-
 def _hit(row: sqlite3.Row, words: list[str]) -> Hit:
     text = row["text"] if _finds(row["text"], words[0]) else row["user"]
     return Hit(
@@ -285,6 +287,7 @@ def _hit(row: sqlite3.Row, words: list[str]) -> Hit:
 
 
 def _finds(text: str, word: str) -> bool:
+    """Whether a text has a word, whatever the capitals; SQLite itself folds those of ASCII only."""
     return word.lower() in text.lower()
 
 

@@ -10,6 +10,7 @@ Everything lies under the platform's own folders, or under ``SUS_LOCAL_HOME`` if
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -17,9 +18,16 @@ _APP = "sus-local"
 
 
 def home() -> Path | None:
-    """The folder of ``SUS_LOCAL_HOME``, or None if it is not set."""
+    """The folder of ``SUS_LOCAL_HOME``, or None if it is not set.
+
+    Raises:
+        FileNotFoundError: It begins with ``~`` and the name of nobody.
+    """
     value = os.environ.get("SUS_LOCAL_HOME", "").strip()
-    return Path(value).expanduser() if value else None
+    try:
+        return Path(value).expanduser() if value else None
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), value) from error
 
 
 def data_dir() -> Path:

@@ -69,10 +69,10 @@ def find(name: str) -> Preset:
     """
     path = _existing(name)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise from_os_error(error, doing="reading", path=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(path, f"it is no JSON: {error}") from error
     return _checked(value, path)
 
@@ -90,7 +90,7 @@ def save(name: str, preset: Preset) -> Path:
     """Keep a preset, in place of one that has the name; gives its file.
 
     Raises:
-        PresetError: It cannot have this name.
+        PresetError: It cannot have this name, or this context.
         StorageError: It cannot be written.
     """
     if not _NAME.fullmatch(name) or name in _RESERVED:
@@ -99,6 +99,8 @@ def save(name: str, preset: Preset) -> Path:
             hint="take letters and digits, with . - _ in between",
             name=name,
         )
+    if preset.n_ctx is not None and preset.n_ctx < 1:
+        raise PresetError(f"n_ctx is {preset.n_ctx}, not a positive number", n_ctx=preset.n_ctx)
     text = json.dumps(preset.told, ensure_ascii=False, indent=1)
     write_whole(_path(name), text + "\n")
     return _path(name)
@@ -144,6 +146,8 @@ def _checked(value: Any, path: Path) -> Preset:
             raise _wrong(path, f"{name} is {each!r}")
     if not value.get("model"):
         raise _wrong(path, "it names no model")
+    if value.get("n_ctx", 1) < 1:
+        raise _wrong(path, f"n_ctx is {value['n_ctx']}, not a positive number")
     try:
         SamplingParams(**value.get("sampling", {}))
     except (SamplingError, TypeError) as error:

@@ -97,6 +97,11 @@ class Hit:
     created_at: float
 
 
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("user", "text", "fingerprint", "model"), str),
+    "num_dropped_turns": int,
+    "created_at": float,
+}
 _COLUMNS = frozenset(SavedTurn.__dataclass_fields__) - {"id"}
 
 
@@ -115,11 +120,23 @@ def stored(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_turn(row: sqlite3.Row) -> SavedTurn:
-    """A turn from its row."""
-    values = {name: row[name] for name in SavedTurn.__dataclass_fields__}
-    for name in ("prompt_token_ids", "token_ids"):
-        blob = values[name]
-        values[name] = struct.unpack(f"<{len(blob) // 4}I", blob)
-    for name in ("usage", "sampling", "timings"):
-        values[name] = json.loads(values[name])
-    return SavedTurn(**values)
+    """A turn from its row; a value that is damaged becomes an empty one."""
+    return SavedTurn(**{name: _read(name, row[name]) for name in SavedTurn.__dataclass_fields__})
+
+
+def _read(name: str, value: Any) -> Any:
+    if name in ("prompt_token_ids", "token_ids"):
+        whole = isinstance(value, bytes) and len(value) % 4 == 0
+        return struct.unpack(f"<{len(value) // 4}I", value) if whole else ()
+    if name in ("usage", "sampling", "timings"):
+        return _mapping(value)
+    kind = _KINDS.get(name, object)
+    return value if isinstance(value, kind) else kind()
+
+
+def _mapping(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

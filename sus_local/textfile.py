@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from sus_local.errors import from_os_error
@@ -19,8 +20,25 @@ def write_whole(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(path, partial)
         os.replace(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise from_os_error(error, doing="writing", path=path) from error
+
+
+def write_named(path: Path, text: str) -> None:
+    """As :func:`write_whole`, to where the user says: no folder is made, a link stays a link.
+
+    What is no file, ``/dev/stdout`` for instance, gets the text as it is written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        path.parent.stat()
+    except OSError as error:
+        raise from_os_error(error, doing="writing", path=path) from error
+    write_whole(Path(os.path.realpath(path)), text)

@@ -271,3 +271,36 @@ def test_another_system_message_makes_the_tokens_of_first_turns_void(history: Hi
     assert history.turns(beside)[0].prompt_token_ids == (5, 6)
     with pytest.raises(HistoryError, match="there is no conversation 9"):
         history.change_system(9, "Be long.")
+
+
+def test_capitals_of_every_alphabet_are_the_same_in_short_words(history: History) -> None:
+    number = history.create(title="Éà")
+    add(history, number, "ДА", "нет")
+    assert [hit.excerpt for hit in history.search("да")] == ["ДА"]
+    assert [hit.title for hit in history.search("éÀ")] == ["Éà"]
+
+
+@pytest.mark.parametrize(("limit", "count"), [(-1, 5), (4, 4), (5, 5), (9, 5)])
+def test_search_finds_at_most_so_many(history: History, limit: int, count: int) -> None:
+    number = history.create(title="zebra")
+    for _ in range(4):
+        add(history, number, "zebra", "yes")
+    assert len(history.search("zebra", limit=limit)) == count
+
+
+def test_what_is_written_in_one_change_is_kept_whole_or_not_at_all(history: History) -> None:
+    def change() -> None:
+        history.create(title="one")
+        history.remove(99)
+
+    with pytest.raises(HistoryError, match="there is no conversation 99"):
+        history.write("saving in", change)
+    assert history.conversations() == []
+    assert history.create(title="two") > 0
+
+
+def test_words_of_the_path_are_no_reason(tmp_path: Path) -> None:
+    (tmp_path / "full").write_text("")
+    with pytest.raises(HistoryError, match=r"not a directory|file exists") as caught:
+        History(tmp_path / "full" / "locked.sqlite3")
+    assert caught.value.hint == "what was saved before is safe"

@@ -69,6 +69,8 @@ def test_a_name_that_is_no_file_name_is_refused(isolated_home: Path, name: str) 
     [
         ("{", "it is no JSON: "),
         ("[]", "it is no JSON object"),
+        pytest.param("[" * 100_000, "it is no JSON: ", id="deep"),
+        ('{"model": "demo", "n_ctx": 0}', "n_ctx is 0, not a positive number"),
         ("{}", "it names no model"),
         ('{"model": ""}', "it names no model"),
         ('{"model": 7}', "model is 7"),
@@ -87,3 +89,16 @@ def test_a_wrong_file_is_told_with_its_place(isolated_home: Path, text: str, why
         presets.find("brief")
     assert why in caught.value.message
     assert caught.value.hint == f"edit {path}"
+
+
+def test_a_context_without_tokens_is_refused(isolated_home: Path) -> None:
+    for n_ctx in (0, -5):
+        with pytest.raises(PresetError, match=f"n_ctx is {n_ctx}, not a positive number"):
+            presets.save("brief", Preset("demo", n_ctx=n_ctx))
+    assert not presets.exists("brief")
+
+
+def test_a_byte_order_mark_is_no_mistake(isolated_home: Path) -> None:
+    path = presets.save("brief", BRIEF)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert presets.find("brief").system == "Be brief."

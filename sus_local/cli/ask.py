@@ -22,10 +22,17 @@ def confirm(question: str) -> None:
     """
     if not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked here: give --yes")
-    note(f"{question} {t('[y/N]')} ", end="")
-    if not is_yes(sys.stdin.readline()):
-        note(t("Not done."))
+    if not is_agreed(question):
         raise click.Abort
+
+
+def is_agreed(question: str) -> bool:
+    """Ask on standard error; says so where the answer is not yes."""
+    note(f"{question} {t('[y/N]')} ", end="")
+    agreed = is_yes(sys.stdin.readline())
+    if not agreed:
+        note(t("Not done."))
+    return agreed
 
 
 def is_yes(answer: str) -> bool:

@@ -24,7 +24,7 @@ Examples:
 )
 @click.option("--chat", "go_on", is_flag=True, help="Then go on by hand.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: the conversation.")
-def demo(go_on: bool, as_json: bool) -> None:
+def demo(go_on: bool, as_json: bool) -> int:
     """Hold the conversation of SUS-Chat's README with the tiny bundled model.
 
     The first time, its checkpoint is converted to GGUF; that takes about a second. Nothing is
@@ -35,8 +35,7 @@ def demo(go_on: bool, as_json: bool) -> None:
     if go_on:
         from sus_local.cli.chat.start import Start
 
-        Start(model="demo", sampling={"temperature": 0}, first_lines=QUESTIONS).run()
-        return
+        return Start(model="demo", sampling={"temperature": 0}, first_lines=QUESTIONS).run()
     import sus_local
     from sus_local.sampling import SamplingParams
 
@@ -47,10 +46,11 @@ def demo(go_on: bool, as_json: bool) -> None:
         if as_json:
             answers = [conversation.ask(question, sampling=greedy) for question in QUESTIONS]
             _print_json(answers, path, llm.name)
-            return
+            return 0
         for question in QUESTIONS:
             _show(question, conversation.send(question, sampling=greedy))
     _say_how_to_go_on()
+    return 0
 
 
 def _model(*, quiet: bool) -> Path:

@@ -36,15 +36,15 @@ def _open() -> History:
 
 
 @history.command("list")
-@click.option("-n", "--limit", type=int, default=-1, help="At most so many.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many.")
 @_json
-def list_(limit: int, as_json: bool) -> None:
+def list_(limit: int | None, as_json: bool) -> None:
     """List the conversations, the latest first."""
     from sus_local.cli.listing import conversation_lines
     from sus_local.cli.output import emit_json, note
 
     with _open() as opened:
-        rows = opened.conversations(limit=limit)
+        rows = opened.conversations(limit=limit or -1)
     if as_json:
         emit_json([_summary(row) for row in rows])
     elif not rows:
@@ -74,7 +74,7 @@ def show(number: int | None, as_json: bool) -> None:
     That is the branch in use, as Markdown; with --json all of it.
     """
     from sus_local.cli import transcript
-    from sus_local.cli.output import emit_json
+    from sus_local.cli.output import as_shown, emit_json
 
     with _open() as opened:
         row = _latest(opened) if number is None else opened.conversation(number)
@@ -82,7 +82,8 @@ def show(number: int | None, as_json: bool) -> None:
     if as_json:
         emit_json(transcript.to_value(row, turns))
     else:
-        print(transcript.to_markdown(row, transcript.branch(turns, row.active)), end="")
+        text = transcript.to_markdown(row, transcript.branch(turns, row.active))
+        print(as_shown(text), end="")
 
 
 def _latest(opened: History) -> SavedConversation:
@@ -96,7 +97,14 @@ def _latest(opened: History) -> SavedConversation:
 
 @history.command()
 @click.argument("words", nargs=-1, required=True)
-@click.option("-n", "--limit", type=int, default=20, show_default=True, help="At most so many.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="At most so many.",
+)
 @_json
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Find text in all conversations.
@@ -137,19 +145,18 @@ def export(
     """
     if bool(numbers) == everything:
         raise click.UsageError("give the numbers of conversations, or --all")
-    from sus_local.errors import from_os_error
+    from sus_local.cli.output import as_shown
+    from sus_local.textfile import write_named
 
     with _open() as opened:
-        chosen = [row.id for row in opened.conversations()] if everything else list(numbers)
-        form = form or ("md" if output is not None and output.suffix == ".md" else "json")
+        every = [row.id for row in opened.conversations()] if everything else []
+        chosen = sorted(every) or list(dict.fromkeys(numbers))
+        form = form or ("md" if output is not None and output.suffix.lower() == ".md" else "json")
         text = _exported(opened, chosen, form)
     if output is None:
-        print(text, end="")
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise from_os_error(error, doing="writing", path=output) from error
+        print(as_shown(text), end="")
+    else:
+        write_named(output, text)
 
 
 def _exported(opened: History, numbers: list[int], form: str) -> str:
@@ -175,7 +182,7 @@ def import_(file: Path, as_json: bool) -> None:
 
     That is a JSON export, what /save wrote, or a list of chat messages.
     """
-    from sus_local.cli import transcript
+    from sus_local.cli import imported, transcript
     from sus_local.cli.output import emit_json, note
     from sus_local.errors import HistoryError, from_os_error
 
@@ -185,9 +192,11 @@ def import_(file: Path, as_json: bool) -> None:
         raise HistoryError(f"{file} is not text", path=str(file)) from error
     except OSError as error:
         raise from_os_error(error, doing="reading", path=file) from error
-    found = transcript.from_text(text, name=file.name)
+    found = imported.from_text(text, name=file.name)
     with _open() as opened:
-        numbers = [transcript.store(opened, row, turns) for row, turns in found]
+        numbers = opened.write(
+            "saving in", lambda: [transcript.store(opened, row, turns) for row, turns in found]
+        )
     if as_json:
         emit_json({"imported": numbers})
     else:
@@ -204,13 +213,17 @@ def rm(numbers: tuple[int, ...], yes: bool, as_json: bool) -> None:
     from sus_local.cli.output import emit_json, note
 
     with _open() as opened:
-        rows = [opened.conversation(number) for number in numbers]
+        rows = [opened.conversation(number) for number in dict.fromkeys(numbers)]
         names = ", ".join(f"{row.id} {row.title or row.first!r}" for row in rows)
         if not yes:
             confirm(t("Remove {names}?", names=names))
-        for row in rows:
-            opened.remove(row.id)
+        opened.write("deleting from", lambda: _remove(opened, rows))
     if as_json:
         emit_json({"removed": [row.id for row in rows]})
     else:
         note(t("Removed: {count}", count=len(rows)))
+
+
+def _remove(opened: History, rows: list[SavedConversation]) -> None:
+    for row in rows:
+        opened.remove(row.id)

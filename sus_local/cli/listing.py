@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from sus_local.cli.chat.paint import printable
 from sus_local.cli.text import t
 from sus_local.saved import Hit, SavedConversation
 
@@ -22,23 +23,28 @@ def conversation_lines(
 
 def hit_lines(hits: Iterable[Hit]) -> list[str]:
     """One line a hit: number of the conversation, when, text around the match."""
-    return [f"{hit.conversation:>6}  {when(hit.created_at)}  {hit.excerpt}" for hit in hits]
+    return [
+        f"{hit.conversation:>6}  {when(hit.created_at)}  {printable(hit.excerpt)}" for hit in hits
+    ]
 
 
 def when(seconds: float, now: float | None = None) -> str:
     """A moment as people read it: the time for today, else the date; always 10 characters."""
     now = time.time() if now is None else now
-    moment, today = time.localtime(seconds), time.localtime(now)
+    try:
+        moment, today = time.localtime(seconds), time.localtime(now)
+    except (OverflowError, ValueError, OSError):  # no moment that a calendar has
+        return "?         "
     if moment[:3] == today[:3]:
         return time.strftime("%H:%M     ", moment)
     return time.strftime("%Y-%m-%d", moment)
 
 
 def shorten(text: str, width: int = 50) -> str:
-    """The beginning of a text on one line.
+    """The beginning of a text on one line, without control characters.
 
     >>> shorten("one\\ntwo three", 8)
     'one two…'
     """
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     return flat if len(flat) <= width else flat[: width - 1] + "…"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,4 +109,5 @@ def disk_free_bytes() -> int:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text else text
+    """As the shell takes it: on Windows that is what a program makes of its command line."""
+    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)

@@ -50,6 +50,9 @@ ALL_LAYERS = 9999
 """More layers than any model has; what fits of them is used."""
 
 LOADING_NAMES = ("n_ctx", "n_gpu_layers", "n_threads", "kv_type")
+_RULES = {"grammar", "json_schema"}
+"""An answer obeys one of them."""
+
 SAMPLING_NAMES = (
     *("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty"),
     *("frequency_penalty", "presence_penalty", "dry_multiplier", "xtc_probability", "mirostat"),
@@ -88,6 +91,17 @@ def sampling_values(options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def before_preset(given: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The sampling parameters that the user gave, and what a preset sets beside them.
+
+    >>> before_preset({"grammar": "root ::= [0-9]"}, {"json_schema": {}, "seed": 7})
+    {'seed': 7, 'grammar': 'root ::= [0-9]'}
+    """
+    ruled = not _RULES.isdisjoint(given)
+    kept = {name: preset[name] for name in preset if not (ruled and name in _RULES)}
+    return {**kept, **given}
+
+
 def loading_values(options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments for ``load`` that the user gave."""
     given = {name: options[name] for name in LOADING_NAMES if options.get(name) is not None}
@@ -110,7 +124,11 @@ def _number_of_layers(text: str) -> int:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise GrammarError(
+            f"{path} is not text", hint="write it as UTF-8", path=str(path)
+        ) from error
     except OSError as error:
         raise from_os_error(error, doing="reading", path=path) from error
 
@@ -126,5 +144,5 @@ def read_schema(path: Path) -> Any:
 
     try:
         return json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GrammarError(f"{path} is not JSON: {error}", path=str(path)) from error

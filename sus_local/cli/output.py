@@ -9,6 +9,8 @@ import os
 import sys
 from typing import Any
 
+from sus_local.cli.chat.paint import printable
+
 
 def emit_json(value: Any) -> None:
     """Write one JSON value and a newline to standard output, at once.
@@ -39,7 +41,12 @@ def _finite(value: Any) -> Any:
 def note(text: str = "", *, end: str = "\n") -> None:
     """Write a line for a person to standard error; where nobody can read it, nothing."""
     with contextlib.suppress(OSError):
-        print(text, end=end, file=sys.stderr, flush=True)
+        print(printable(text), end=end, file=sys.stderr, flush=True)
+
+
+def as_shown(text: str) -> str:
+    """What standard output gets of a text: on a terminal no control characters, else all of it."""
+    return printable(text) if sys.stdout.isatty() else text
 
 
 def open_closed_streams() -> None:

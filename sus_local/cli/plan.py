@@ -47,8 +47,8 @@ def _decide(model: str, values: dict[str, Any]) -> Plan:
     from sus_local.offload.gguf_facts import read_facts
     from sus_local.offload.plan import plan as decide
 
-    values.pop("n_threads", None)
-    knobs = LoadOptions()
+    n_ctx, n_threads = values.get("n_ctx"), values.pop("n_threads", None)
+    knobs = LoadOptions(n_ctx=n_ctx, n_threads=n_threads)  # refuses what loading would
     return decide(
         read_facts(model_file(model)),
         find_devices(),

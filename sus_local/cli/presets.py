@@ -40,14 +40,14 @@ def _complete(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[
 @_json
 def list_(as_json: bool) -> None:
     """List the presets."""
-    from sus_local.cli.output import emit_json, note
+    from sus_local.cli.output import as_shown, emit_json, note
 
     if as_json:
         emit_json([{"name": name, **facts} for name, facts in _all().items()])
         return
     lines = preset_lines()
     for line in lines:
-        print(line)
+        print(as_shown(line))
     if not lines:
         note(t("No preset is saved yet."))
 
@@ -57,7 +57,7 @@ def list_(as_json: bool) -> None:
 @_json
 def show(name: str, as_json: bool) -> None:
     """Show what the preset NAME sets."""
-    from sus_local.cli.output import emit_json
+    from sus_local.cli.output import as_shown, emit_json
     from sus_local.presets import find
 
     facts = {"name": name, **find(name).told}
@@ -65,7 +65,7 @@ def show(name: str, as_json: bool) -> None:
         emit_json(facts)
         return
     for key, value in facts.items():
-        print(f"{key}: {_whole(value)}")
+        print(as_shown(f"{key}: {_whole(value)}"))
 
 
 @presets.command()
@@ -89,7 +89,7 @@ def save(name: str, model: str, system: str | None, n_ctx: int | None, **options
     sampling = sampling_values(options)
     SamplingParams(**sampling)
     found, _ = named_model(model)
-    path = save_preset(name, Preset(found, system, sampling, n_ctx))
+    path = save_preset(name, Preset(found, system or None, sampling, n_ctx))
     note(t("saved to {path}", path=path))
 
 
@@ -127,14 +127,14 @@ def preset_lines() -> list[str]:
 
 def _all() -> dict[str, dict[str, Any]]:
     """What every preset sets; of one that is wrong, how."""
-    from sus_local.errors import PresetError
+    from sus_local.errors import SusLocalError
     from sus_local.presets import find, names
 
     found = {}
     for name in names():
         try:
             found[name] = find(name).told
-        except PresetError as error:
+        except SusLocalError as error:
             found[name] = {"problem": error.message}
     return found
 

@@ -13,6 +13,7 @@ import click
 
 from sus_local.cli.completion import complete_model_or_preset
 from sus_local.cli.options import (
+    before_preset,
     loading_options,
     loading_values,
     sampling_options,
@@ -69,8 +70,11 @@ def run(
     import sus_local
     from sus_local.cli.model_name import model_file, preset_or_model, remember, shown_name
 
+    if system is not None and template == "raw":
+        raise click.UsageError("--system and --template raw exclude each other")
     preset = preset_or_model(model)
-    sampling = sus_local.SamplingParams(**{**preset.sampling, **sampling_values(options)})
+    given = sampling_values(options)
+    sampling = sus_local.SamplingParams(**before_preset(given, preset.sampling))
     loading = {**preset.loading, **loading_values(options)}
     question = _question(prompt)
     system = preset.system if system is None else system
@@ -90,7 +94,7 @@ def run(
 
 def _messages(system: str | None, question: str) -> list[Message]:
     first: list[Message] = []
-    if system is not None:
+    if system:
         first.append({"role": "system", "content": system})
     return [*first, {"role": "user", "content": question}]
 
@@ -98,7 +102,7 @@ def _messages(system: str | None, question: str) -> list[Message]:
 def _question(prompt: str | None) -> str:
     """The prompt of the command line and what is piped in, in this order."""
     piped = _piped()
-    if prompt is None and piped is None:
+    if not prompt and not piped:
         raise click.UsageError("no prompt: give one, or pipe one in")
     return "\n".join(part for part in (prompt, piped) if part)
 
@@ -150,15 +154,13 @@ def _closing(answer: Stream) -> Iterator[None]:
 
 
 def _write_pieces(answer: Stream, waiting: Waiting, *, as_json: bool, stream: bool) -> None:
-    from sus_local.cli.chat.paint import printable
-    from sus_local.cli.output import emit_json
+    from sus_local.cli.output import as_shown, emit_json
 
-    shown = printable if sys.stdout.isatty() else str
     for piece in answer:
         if not piece.text or (as_json and not stream):
             continue
         waiting.end()
         if not as_json:
-            print(shown(piece.text), end="", flush=True)
+            print(as_shown(piece.text), end="", flush=True)
         else:
             emit_json({"text": piece.text})

@@ -62,6 +62,7 @@ CHAT: Mapping[str, str] = {
     "* marks the model in use; /model NAME goes on with another": (
         "* 表示正在使用的模型；/model 名称 换用另一个继续对话"
     ),
+    "{path} holds {count} conversations": "{path} 中有 {count} 个对话",
     "{path} is no conversation but a model": "{path} 不是对话，而是模型",
     "turns": "轮",
     "untitled": "无标题",
@@ -80,6 +81,9 @@ CHAT: Mapping[str, str] = {
     "… {count} earlier turns": "… 之前还有 {count} 轮",
     "This question got no answer; it is in the input again.": (
         "这个问题还没有得到回答，已放回输入框。"
+    ),
+    "The conversation's model, {model}, is not here: {other} goes on with it.": (
+        "这里没有该对话的模型 {model}：由 {other} 继续。"
     ),
     "search for what?": "搜索什么？",
     "Nothing found.": "没有找到。",

@@ -277,6 +277,16 @@ PHRASES: Mapping[str, str] = {
     "its vocabulary lacks {count} of 256 bytes, {byte} first": (
         "它的词表缺少 256 个字节中的 {count} 个，第一个是 {byte}"
     ),
+    "turn {number}: {name} is {value}": "第 {number} 轮：{name} 是 {value}",
+    "turn {number} has no {name}": "第 {number} 轮没有 {name}",
+    "turn {number} is no object": "第 {number} 轮不是对象",
+    "the conversation: {name} is {value}": "对话：{name} 是 {value}",
+    "the conversation has no {name}": "对话没有 {name}",
+    "two turns have one id": "有两轮的 id 相同",
+    "a turn follows one that is not there": "有一轮接在不存在的一轮之后",
+    "it is an empty list": "它是空列表",
+    "it is no object and no list of them": "它不是对象，也不是对象的列表",
+    "its format is not {format}, version {version}": "它的格式不是 {format} 版本 {version}",
     "reading": "读取",
     "writing": "写入",
     "reading or writing": "读写",

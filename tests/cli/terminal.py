@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pyte
@@ -124,6 +126,15 @@ class Terminal:
         """Change the size of the window."""
         self.screen.resize(rows, columns)
         self._child.setwinsize(rows, columns)
+
+    @property
+    def modes(self) -> list[Any]:
+        """Of the terminal: whether it shows what is typed, and the like."""
+        return termios.tcgetattr(self._child.child_fd)
+
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        self._child.kill(number)
 
     def kill(self) -> None:
         """End the program as a power cut would."""

@@ -297,3 +297,24 @@ def test_a_model_is_no_conversation_to_load(model: str) -> None:
         terminal.send(f"/load {model}")
         terminal.wait_for("is no conversation but a model")
         terminal.wait_for("hint: /model ")
+
+
+def test_what_was_imported_does_not_steer_the_terminal(model: str) -> None:
+    title = "\x1b]0;title\x07zebra"
+    with saved() as history:
+        number = history.create(model=model, title=title)
+        history.add_turn(number, parent=None, user=f"q{title}", text=f"a{title}")
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        for line, shown in (
+            ("/list", "turns  ]0;titlezebra"),
+            ("/search zebra", "a]0;titlezebra"),
+            ("/open 1", "1 ]0;titlezebra"),
+            ("/branches", "* marks the branch in use"),
+            ("/context", "of 4096 tokens"),
+            ("/delete", "yes or no?"),
+        ):
+            terminal.send(line)
+            terminal.wait_for(shown)
+        assert b"\x1b]0;title" not in terminal.written
+        assert b"\x07" not in terminal.written

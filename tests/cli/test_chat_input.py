@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -235,3 +236,37 @@ def test_models_are_completed(model: str) -> None:
         terminal.wait_for(READY)
         terminal.type("/model unm\t")
         terminal.wait_for(">>> /model Unmistakable-Q8_0")
+
+
+def test_a_word_in_quotes_is_a_message(model: str) -> None:
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, '"""exit"""', "You said: exit")
+        ask(terminal, '"""/new"""', "You said: /new")
+
+
+def test_a_folder_in_the_place_of_the_earlier_input_is_let_be(model: str) -> None:
+    (paths.data_dir() / "chat_input").mkdir(parents=True)
+    with chat(model) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, "hi", "You said: hi")
+        terminal.type("\x1b[A")
+        terminal.wait_for(">>> hi")
+        assert "exception" not in terminal.scrolled
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_the_program_gets_the_terminal_back(model: str, number: int) -> None:
+    with chat(model, SCRIPT_DELAY="0.003") as terminal:
+        before = terminal.modes
+        terminal.wait_for(READY)
+        terminal.send("long")
+        terminal.wait_for("word30")
+        assert terminal.modes != before
+        terminal.signal(number)
+        assert terminal.wait_end() == 128 + number
+        assert terminal.modes == before
+        with saved() as history:
+            (turn,) = history.turns(1)
+        assert "word30" in turn.text
+        assert turn.finish_reason == "cancelled"

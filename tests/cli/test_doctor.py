@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from click.testing import CliRunner, Result
 from sus_local.backend.ggml_devices import Device
 from sus_local.cli.doctor import doctor
 from sus_local.cli.localise import localised
+from sus_local.cli.machine_facts import _quoted
 from sus_local.cli.plan import plan
+from sus_local.errors import RequestError
 from sus_local.offload import devices
 
 GIB = 1 << 30
@@ -118,3 +122,18 @@ def test_a_plan_adds_up(demo_gguf: Path) -> None:
 @pytest.mark.parametrize("command", [doctor, plan])
 def test_the_demo_model_is_meant_by_its_short_name(command: click.Command) -> None:
     assert json.loads(run(command, "demo", "--json").stdout)["model"]
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.model
+@pytest.mark.parametrize(("option", "value"), [("-t", "-3"), ("-c", "0"), ("-c", "999999999999")])
+def test_a_plan_refuses_what_loading_would(demo_gguf: Path, option: str, value: str) -> None:
+    with pytest.raises(RequestError, match=f" is {value}, it has to be from 1 to "):
+        run(plan, str(demo_gguf), option, value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+def test_a_command_names_the_model_as_the_shell_takes_it() -> None:
+    name = "we'ird $x `y`.gguf"
+    assert shlex.split(_quoted(name)) == [name]
+    assert _quoted("plain-Q8_0.gguf") == "plain-Q8_0.gguf"

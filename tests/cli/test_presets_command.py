@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from sus_local import presets
 from sus_local.backend.fake import Fake
 from sus_local.cli import main
+from sus_local.errors import BackendError
 from sus_local.llm import LLM
 from sus_local.presets import Preset
 from tests.cli.conversing import READY, ask, chat, saved
@@ -130,3 +132,58 @@ def test_chat_begins_with_a_preset_and_goes_on_with_its_model(model: str) -> Non
     with saved() as history:
         (row,) = history.conversations()
         assert (row.model, row.system) == (model, "Be brief.")
+
+
+@pytest.mark.parametrize(
+    ("kept", "option", "text"),
+    [
+        ({"json_schema": {"type": "object"}}, "--grammar", 'root ::= "y"'),
+        ({"grammar": 'root ::= "y"'}, "--schema", '{"type": "object"}'),
+    ],
+)
+def test_the_rules_of_the_command_line_come_before_other_rules(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    tmp_path: Path,
+    kept: dict[str, Any],
+    option: str,
+    text: str,
+) -> None:
+    def load(_path: Path, **_: Any) -> LLM:
+        raise BackendError("it comes to the model")
+
+    monkeypatch.setattr("sus_local.load", load)
+    (tmp_path / "rules").write_text(text)
+    presets.save("ruled", Preset(model, sampling=kept))
+    for command in (["run", "ruled", "hi"], ["chat", "ruled"]):
+        _, _, err = call(capsys, *command, option, str(tmp_path / "rules"))
+        assert "exclude each other" not in err
+        assert "it comes to the model" in err
+
+
+def test_one_file_that_cannot_be_read_keeps_nobody_from_the_list(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    presets.save("good", Preset("demo"))
+    presets._path("deep").write_text("[" * 100_000)
+    status, out, _ = call(capsys, "presets", "list")
+    assert status == 0
+    assert "deep" in out
+    assert "good" in out
+
+
+def test_a_preset_does_not_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    presets.save("red", Preset("de\x07mo", "\x1b[31mred\x07"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for command in (["list"], ["show", "red"]):
+        _, out, _ = call(capsys, "presets", *command)
+        assert "red" in out
+        assert not {"\x1b", "\x07"} & set(out)
+
+
+def test_a_context_without_tokens_is_told(capsys: pytest.CaptureFixture[str], model: str) -> None:
+    status, _, err = call(capsys, "presets", "save", "brief", model, "-c", "0")
+    assert (status, err) == (1, "error: n_ctx is 0, not a positive number\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,10 +117,14 @@ def test_a_conversation_deleted_elsewhere_lets_the_chat_go_on(
     dialogue = dialogue_with(history)
     dialogue.handle("first")
     history.remove(1)
-    dialogue.handle("second")
+    for line in ("second", "third", "/new", "fourth"):
+        dialogue.handle(line)
     captured = capsys.readouterr()
-    assert captured.out == "An answer.\n" * 2
+    assert captured.out == "An answer.\n" * 4
+    assert captured.err.count("the chat goes on in memory only") == 1
     assert "deleted meanwhile" in captured.err
+    (row,) = history.conversations()
+    assert [turn.user for turn in history.turns(row.id)] == ["fourth"]
 
 
 def test_an_answer_that_fails_leaves_the_branch_as_it_was(
@@ -159,3 +164,78 @@ def test_a_mistake_in_a_command_does_not_end_the_chat(
     assert "KeyError" in capsys.readouterr().err
     dialogue.handle("hi")
     assert capsys.readouterr().out == "An answer.\n"
+
+
+def stop_before_it_begins(dialogue: Dialogue, llm: LLM, text: str) -> None:
+    """Ask, and stop the answer while the prompt is read."""
+    fake: Any = llm._backend
+    fake._delay_s = 20.0
+    dialogue.session.send(text).end()
+    fake._delay_s = 0.0
+
+
+def test_a_question_that_was_stopped_before_its_answer_is_passed_over(
+    llm: LLM, history: History
+) -> None:
+    first = dialogue_with(history)
+    first.handle("one")
+    stop_before_it_begins(first, llm, "lost")
+    for line in ("two", "three"):
+        first.handle(line)
+    parents = {turn.user: turn.parent for turn in history.turns(1)}
+    assert parents == {"one": None, "lost": 1, "two": 1, "three": 3}
+    again = dialogue_with(history)
+    assert again.session.open(1) == ""
+    assert again.session.conversation.messages == first.session.conversation.messages
+
+
+def test_a_stopped_question_is_answered_or_changed_where_it_was(llm: LLM, history: History) -> None:
+    dialogue = dialogue_with(history)
+    dialogue.handle("one")
+    stop_before_it_begins(dialogue, llm, "lost")
+    dialogue.handle("/retry")
+    dialogue.handle("/edit found")
+    assert [turn.parent for turn in history.turns(1)] == [None, 1, 1, 1]
+
+
+def test_what_follows_an_unanswered_question_in_an_old_history_is_found(
+    llm: LLM, history: History
+) -> None:
+    """So it was saved once."""
+    number = history.create(model="x")
+    said = {"text": "Yes.", "finish_reason": "stop"}
+    first = history.add_turn(number, parent=None, user="lost at first")
+    second = history.add_turn(number, parent=first, user="one", **said)
+    lost = history.add_turn(number, parent=second, user="lost", finish_reason="cancelled")
+    lost = history.add_turn(number, parent=lost, user="lost too", finish_reason="cancelled")
+    last = history.add_turn(number, parent=lost, user="two", **said)
+    dialogue = dialogue_with(history)
+    dialogue.session.open(number)
+    turns = dialogue.session.conversation.turns
+    assert [(turn.id, turn.parent) for turn in turns] == [(second, None), (last, second)]
+    history.change(number, active=lost)
+    assert dialogue.session.open(number) == "lost too"
+    assert [turn.user for turn in dialogue.session.conversation.turns] == ["one"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"usage": {"bogus": 1, "prompt_tokens": "x"}, "timings": {"ttft_s": "y"}},
+        {"token_ids": (4_000_000_000, 5), "prompt_token_ids": (7,)},
+        {"token_ids": (5,), "prompt_token_ids": (4_294_967_295,)},
+    ],
+)
+def test_what_no_model_can_have_written_is_left_out(
+    llm: LLM, history: History, columns: dict[str, Any]
+) -> None:
+    number = history.create(model="x")
+    history.add_turn(
+        number, parent=None, user="hi", text="Yes.", fingerprint=llm.fingerprint, **columns
+    )
+    dialogue = dialogue_with(history)
+    dialogue.session.open(number)
+    dialogue.handle("and?")
+    (turn, _) = dialogue.session.conversation.turns
+    assert turn.usage.prompt_tokens == turn.timings.ttft_s == 0
+    assert llm.detokenize(turn.token_ids) == "Yes."

@@ -8,6 +8,7 @@ import click
 
 from sus_local.cli.completion import complete_model_or_preset
 from sus_local.cli.options import (
+    before_preset,
     loading_options,
     loading_values,
     sampling_options,
@@ -51,7 +52,7 @@ def chat(
     plain: bool,
     no_history: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Hold a conversation with MODEL, or with the model used last; MODEL may be a preset.
 
     Answers stream as Markdown. /help lists the commands of the chat. Everything is saved as it is
@@ -65,14 +66,14 @@ def chat(
     from sus_local.cli.model_name import preset_or_model
 
     preset = preset_or_model(model_option or model or "")
-    Start(
+    return Start(
         model=preset.model or None,
         go_on=go_on,
         conversation=conversation,
-        system=preset.system if system is None else system,
+        system=(preset.system if system is None else system) or None,
         plain=plain,
         keep=not no_history,
         loading={**preset.loading, **loading_values(options)},
-        sampling={**preset.sampling, **sampling_values(options)},
+        sampling=before_preset(sampling_values(options), preset.sampling),
         first_lines=[f"/file {path}" for path in files],
     ).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,13 +82,25 @@ def run(dialogue: Dialogue, line: str) -> Exchange | None:
     Raises:
         RequestError: There is no such command.
     """
-    name, _, argument = line.partition(" ")
-    return _find(name).run(dialogue, argument.strip())
+    name, *argument = line.split(maxsplit=1)
+    return _find(name).run(dialogue, "".join(argument).strip())
+
+
+def is_command(line: str) -> bool:
+    """Whether a line is a command; a path that is there begins a message.
+
+    >>> is_command("/help"), is_command("//help"), is_command("help")
+    (True, False, False)
+    """
+    if not line.startswith("/") or line.startswith("//"):
+        return False
+    name = line.split(maxsplit=1)[0]
+    return name in COMMANDS or name in ALIASES or name == "/" or not os.path.exists(name)
 
 
 def is_at_once(line: str) -> bool:
     """Whether a line is a command that need not wait for the model."""
-    name = line.split(" ", 1)[0].strip().lower()
+    name = "".join(line.split(maxsplit=1)[:1]).lower()
     command = COMMANDS.get(ALIASES.get(name, name))
     return command is not None and command.at_once
 

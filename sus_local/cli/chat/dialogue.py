@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sus_local.cli.answer import figures
 from sus_local.cli.chat.exchange import Exchange
 from sus_local.cli.chat.session import Session
-from sus_local.cli.chat.ui import Ui
+from sus_local.cli.chat.ui import OutputLostError, Ui
 from sus_local.cli.failure import error_lines
 from sus_local.cli.text import t
 from sus_local.cli.waiting import loading, reading
@@ -45,21 +45,27 @@ class Dialogue:
         session: The state that lines change.
         ui: Where things are shown.
         attachments: Name and text of files that go with the next question.
-        editing: The turn whose question the next line replaces.
         shows_figures: Whether a line of figures follows an answer.
+        failed: Whether anything went wrong, that is, was shown as an error.
     """
 
     session: Session
     ui: Ui
     attachments: list[tuple[str, str]] = field(default_factory=list)
-    editing: Turn | None = None
     shows_figures: bool = True
+    failed: bool = False
     totals: Totals = field(default_factory=Totals)
     _current: Exchange | None = None
     _warned: bool = False
 
     def handle(self, line: str) -> None:
-        """Do what ``line`` says; errors are shown, none is raised."""
+        """Do what ``line`` says; errors are shown, none is raised.
+
+        An empty one leaves a question as it is that was to be changed.
+        """
+        if not line:
+            self.session.editing = None
+            return
         self.attempt(lambda: self._handle(line))
 
     def attempt(self, action: Callable[[], None]) -> None:
@@ -71,18 +77,20 @@ class Dialogue:
         except OSError as error:
             self._complain(from_os_error(error, doing="reading or writing"))
         except Exception as error:  # the chat goes on, whatever a command does
+            self.failed = True
             self.ui.warn(t("error: {message}", message=f"{type(error).__name__}: {error}"))
 
     def _complain(self, error: SusLocalError) -> None:
+        self.failed = True
         what, *hint = error_lines(error)
         self.ui.warn(what)
         for line in hint:
             self.ui.say(line)
 
     def _handle(self, line: str) -> None:
-        from sus_local.cli.chat.commands import run
+        from sus_local.cli.chat.commands import is_command, run
 
-        if line.startswith("/") and not line.startswith("//"):
+        if is_command(line):
             exchange = run(self, line)
         else:
             exchange = self._ask(line.removeprefix("/") if line.startswith("//") else line)
@@ -91,8 +99,9 @@ class Dialogue:
 
     def _ask(self, text: str) -> Exchange:
         message = _with_files(text, self.attachments)
-        turn, self.editing = self.editing, None
-        exchange = self.session.send(message) if turn is None else self.session.edit(turn, message)
+        session, turn = self.session, self.session.editing
+        exchange = session.send(message) if turn is None else session.edit(turn, message)
+        session.editing = None  # not before: a message that is refused is changed once more
         self.attachments.clear()
         return exchange
 
@@ -103,6 +112,11 @@ class Dialogue:
         try:
             while (piece := exchange.next_piece()) is not None:
                 self.ui.add_text(piece.text)
+        except KeyboardInterrupt:  # it came while the text was written
+            exchange.end()
+        except OutputLostError:
+            exchange.end()
+            raise
         finally:
             self._current = None
             self.ui.end_answer()

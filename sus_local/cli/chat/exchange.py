@@ -50,6 +50,12 @@ class Exchange:
         """Stop the answer, keep what came; from any thread."""
         self._stream.close()
 
+    def end(self) -> None:
+        """Stop the answer, and save what came, though nobody is shown it."""
+        self.cancel()
+        while self.next_piece() is not None:
+            pass
+
     @property
     def prompt_progress(self) -> tuple[int, int]:
         """Tokens of the prompt that are read, and all of them; from any thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,21 +59,23 @@ def _meant(argument: str) -> list[Path]:
     return files
 
 
+def _too_large(path: Path, size: int) -> RequestError:
+    told = "{path} has {size} bytes, at most {most} are read"
+    return RequestError(t(told, path=path, size=size, most=LARGEST_FILE_BYTES))
+
+
 def _read_text(path: Path) -> str:
     if path.suffix.lower() in _PICTURES:
         raise RequestError(t("{path} is a picture: the model reads text", path=path.name))
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE_BYTES:
-            raise RequestError(
-                t(
-                    "{path} has {size} bytes, at most {most} are read",
-                    path=path,
-                    size=size,
-                    most=LARGEST_FILE_BYTES,
-                )
-            )
-        content = path.read_bytes()
+        found = path.stat()
+        is_plain = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+        if not is_plain and not path.is_relative_to("/dev/fd"):  # one may wait or write for ever
+            raise RequestError(t("{path} is not a text file", path=path.name))
+        with path.open("rb") as file:  # of /dev/fd, a shell's <(command), the size is not known
+            content = file.read(LARGEST_FILE_BYTES + 1)
+        if len(content) > LARGEST_FILE_BYTES:
+            raise _too_large(path, max(found.st_size, len(content)))
     except OSError as error:
         raise from_os_error(error, doing="reading", path=path) from error
     if b"\0" in content:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sus_local.cli import transcript
+from sus_local.cli import imported, transcript
+from sus_local.cli.imported import Talk
 from sus_local.cli.listing import conversation_lines, hit_lines, shorten
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError, from_os_error
 from sus_local.models import find_models, list_models
+from sus_local.textfile import write_named
 
 if TYPE_CHECKING:
     from sus_local.cli.chat.dialogue import Dialogue
@@ -140,10 +143,7 @@ def _write(dialogue: Dialogue, path: Path) -> None:
         text = json.dumps(transcript.to_value(row, turns), ensure_ascii=False, indent=1) + "\n"
     else:
         text = transcript.to_markdown(row, transcript.branch(turns, row.active))
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise from_os_error(error, doing="writing", path=path) from error
+    write_named(path, text)
     dialogue.ui.say(t("saved to {path}", path=path))
 
 
@@ -161,13 +161,21 @@ def load(dialogue: Dialogue, argument: str) -> None:
         raise from_os_error(error, doing="reading", path=path) from error
     except UnicodeDecodeError as error:
         raise HistoryError(f"{path} is not text", path=str(path)) from error
-    row, turns = transcript.from_text(text, name=path.name)[0]
+    row, turns = _only(imported.from_text(text, name=path.name), path)
     session = dialogue.session
     if session.recorder.history is None:
         unanswered = session.go_on(row, turns, None)
     else:
         unanswered = session.open(transcript.store(session.saved, row, turns))
     show_opened(dialogue, unanswered)
+
+
+def _only(found: Sequence[Talk], path: Path) -> Talk:
+    """The conversation of a file that holds one."""
+    if len(found) > 1:
+        several = t("{path} holds {count} conversations", path=path.name, count=len(found))
+        raise RequestError(several, hint=f"sus-local history import {path}")
+    return found[0]
 
 
 def _number(argument: str) -> int:

@@ -1,14 +1,18 @@
-"""The chat without a terminal: a line in, an answer out, as plain text."""
+"""The chat without a screen: a line in, an answer out, as plain text."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
+from sus_local.cli.ask import is_agreed
 from sus_local.cli.chat.dialogue import Dialogue
-from sus_local.cli.chat.message import LEAVING
-from sus_local.cli.chat.paint import PROMPT
-from sus_local.cli.output import note
+from sus_local.cli.chat.message import is_open, leaves, unquoted
+from sus_local.cli.chat.paint import CONTINUED, PROMPT
+from sus_local.cli.chat.ui import OutputLostError
+from sus_local.cli.output import as_shown, note
+
+_GOES_ON = "\\\n"
 
 
 class Lines:
@@ -19,23 +23,38 @@ class Lines:
         self._ended_line = True
 
     def run(self, dialogue: Dialogue, prepare: Callable[[], None]) -> None:
-        """Take every line of standard input.
+        """Take every message of standard input; none where what comes before them failed.
 
         Raises:
-            SusLocalError: The model could not be loaded.
+            SusLocalError: The model or the conversation to go on with could not be loaded.
+            OSError: Standard output takes no more.
         """
         dialogue.session.load()
-        dialogue.attempt(prepare)
-        while not self._leaving and (line := self._read()):
-            if line.strip() in LEAVING:
-                self.leave()
-            elif line.strip():
-                dialogue.handle(line.strip())
+        try:
+            prepare()
+            self._leaving |= dialogue.failed and not sys.stdin.isatty()
+            while not self._leaving and (message := self._read_message()):
+                if leaves(message):
+                    self.leave()
+                else:
+                    dialogue.handle(unquoted(message))
+        except OutputLostError as lost:
+            raise lost.error from None
 
-    def _read(self) -> str:
+    def _read_message(self) -> str:
+        """The next message: a line, or several that belong together; empty at the end."""
+        text = self._read(PROMPT)
+        while text.endswith(_GOES_ON) or is_open(text):
+            more = self._read(CONTINUED)
+            if not more:
+                break
+            text = text.removesuffix(_GOES_ON) + "\n" * text.endswith(_GOES_ON) + more
+        return text
+
+    def _read(self, prompt: str) -> str:
         """The next line; empty at the end. A terminal that can do no more gets a prompt."""
         if sys.stdin.isatty():
-            note(PROMPT, end="")
+            note(prompt, end="")
         return sys.stdin.readline()
 
     def say(self, text: str) -> None:
@@ -60,20 +79,27 @@ class Lines:
     def add_text(self, text: str) -> None:
         """To standard output."""
         if text:
-            print(text, end="", flush=True)
+            self._write(as_shown(text))
             self._ended_line = text.endswith("\n")
 
     def end_answer(self) -> None:
         """End the line."""
         if not self._ended_line:
-            print(flush=True)
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            print(text, end="", flush=True)
+        except OSError as error:
+            raise OutputLostError(error) from error
 
     def fill(self, text: str) -> None:
         """Nothing: there is no input line to fill."""
 
     def confirm(self, question: str, action: Callable[[], None]) -> None:
-        """Nobody can be asked; who sends a command in a pipe means it."""
-        action()
+        """Ask who is at a terminal; who sends a command in a pipe means it."""
+        if not sys.stdin.isatty() or is_agreed(question):
+            action()
 
     def leave(self) -> None:
         """Take no more lines."""

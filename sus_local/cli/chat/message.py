@@ -17,15 +17,25 @@ def is_open(text: str) -> bool:
     return text.lstrip().startswith(_QUOTES) and not _is_ended(text.strip())
 
 
-def unquoted(text: str) -> str:
-    """A message without the space and the three quotes around it.
+def leaves(text: str) -> bool:
+    """Whether a message is a word that leaves the chat.
 
-    >>> unquoted('\"\"\"one\\ntwo\"\"\"\\n'), unquoted(" one ")
-    ('one\\ntwo', 'one')
+    >>> leaves(" exit "), leaves('\"\"\"exit\"\"\"')
+    (True, False)
+    """
+    return text.strip() in LEAVING
+
+
+def unquoted(text: str) -> str:
+    """A message without the space and the three quotes around it; what they hold is no command.
+
+    >>> unquoted('\"\"\"one\\ntwo\"\"\"\\n'), unquoted(" one "), unquoted('\"\"\"/help\"\"\"')
+    ('one\\ntwo', 'one', '//help')
     """
     text = text.strip()
     if text.startswith(_QUOTES) and _is_ended(text):
-        return text[len(_QUOTES) : -len(_QUOTES)].strip()
+        text = text[len(_QUOTES) : -len(_QUOTES)].strip()
+        return "/" + text if text.startswith("/") else text
     return text
 
 

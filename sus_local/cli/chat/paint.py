@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 PROMPT = ">>> "
-_CONTINUED = "... "
+CONTINUED = "... "
 _UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -21,7 +21,7 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Paint:
-    """Draws lines.
+    """Draws lines, without control characters.
 
     Attributes:
         colors: Whether escape sequences are wanted.
@@ -43,9 +43,10 @@ class Paint:
         >>> Paint(colors=False).said("one\\ntwo")
         '>>> one\\n... two'
         """
-        return self._wrap("1", PROMPT + printable(text).replace("\n", "\n" + _CONTINUED))
+        return self._wrap("1", PROMPT + text.replace("\n", "\n" + CONTINUED))
 
     def _wrap(self, code: str, text: str) -> str:
+        text = printable(text)
         if not self.colors or not text:
             return text
         return "\n".join(f"\x1b[{code}m{line}\x1b[0m" if line else "" for line in text.split("\n"))

@@ -21,7 +21,7 @@ class Pump:
 
     Args:
         dialogue: What handles the lines.
-        prepare: Done once, when the model is loaded.
+        prepare: Done once, when the model is loaded; if it fails, the chat ends.
     """
 
     def __init__(self, dialogue: Dialogue, prepare: Callable[[], None] = lambda: None) -> None:
@@ -45,7 +45,7 @@ class Pump:
         return self._queue.qsize()
 
     def start(self, *, on_failure: Callable[[BaseException], None]) -> None:
-        """Begin; ``on_failure`` is told if the model cannot be loaded."""
+        """Begin; ``on_failure`` is told why there can be no chat."""
         self._on_failure = on_failure
         self._thread.start()
 
@@ -76,11 +76,11 @@ class Pump:
     def _run(self) -> None:
         try:
             self._dialogue.session.load()
+            self._loaded = True
+            self._do(self._prepare)
         except BaseException as error:  # told by the main thread
             self._on_failure(error)
             return
-        self._loaded = True
-        self._do(lambda: self._dialogue.attempt(self._prepare))
         while not self._stopping:
             self._take()
 
@@ -104,8 +104,6 @@ class Pump:
         self._is_working = False
 
     def _handle(self, line: str) -> None:
-        if not line:
-            self._dialogue.editing = None
-            return
-        self._dialogue.ui.echo(line)
+        if line:
+            self._dialogue.ui.echo(line)
         self._dialogue.handle(line)

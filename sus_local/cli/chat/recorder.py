@@ -22,8 +22,9 @@ SAVE_SECONDS = 0.5
 class Recorder:
     """Writes the turns of one conversation to the history.
 
-    A conversation is made in the history with its first turn. When the history fails, that is
-    told once and nothing is saved any more; the chat goes on in memory.
+    A conversation is made in the history with its first turn. When the history fails, or another
+    program deletes the conversation, that is told once and nothing more of it is saved; it goes on
+    in memory. The next conversation is saved again.
 
     Args:
         history: None saves nothing.
@@ -41,10 +42,12 @@ class Recorder:
         self._texts: list[str] = []
         self._token_ids: list[int] = []
         self._next_save = 0.0
+        self._is_lost = False
 
     def attach(self, number: int | None, turn_ids: Iterable[int] = ()) -> None:
         """Go on with the saved conversation ``number``; None begins another with the next turn."""
         self.number, self._model = number, ""
+        self._turn, self._is_lost = None, False
         self._saved_ids = {turn_id: turn_id for turn_id in turn_ids}
 
     def begin(
@@ -132,11 +135,11 @@ class Recorder:
             self._try(lambda history: history.update_turn(turn, **columns))
 
     def _try(self, change: Callable[[History], Any]) -> Any:
-        if self.history is None:
+        if self.history is None or self._is_lost:
             return None
         try:
             return change(self.history)
         except HistoryError as error:
-            self.history = None
+            self._is_lost = True
             self._on_trouble(error)
             return None

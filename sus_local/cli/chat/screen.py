@@ -13,11 +13,12 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from click.exceptions import Exit
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.filters import Condition
@@ -30,7 +31,7 @@ from sus_local.cli.chat.completer import ChatCompleter
 from sus_local.cli.chat.frames import Drawing, open_output
 from sus_local.cli.chat.keys import editing_mode, key_bindings
 from sus_local.cli.chat.markdown import get_ready
-from sus_local.cli.chat.message import LEAVING, is_open, unquoted
+from sus_local.cli.chat.message import is_open, leaves, unquoted
 from sus_local.cli.chat.paint import PROMPT, Paint
 from sus_local.cli.chat.pump import Pump
 from sus_local.cli.text import t
@@ -121,12 +122,17 @@ class Screen:
         """The prompt is on the screen: now the model may take the processor."""
         self.app.after_render -= self._start_pump
         if hasattr(signal, "SIGWINCH") and self._loop is not None:
-            # In place of prompt_toolkit's: the drawing is taken away in its own way.
-            self._loop.add_signal_handler(signal.SIGWINCH, self.app.invalidate)
+            self._heed_signals(self._loop)
         if self._pump is not None:
             self._pump.start(on_failure=self._fail)
         if not self._plain:
             threading.Thread(target=get_ready, daemon=True).start()
+
+    def _heed_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        # In place of prompt_toolkit's: the drawing is taken away in its own way.
+        loop.add_signal_handler(signal.SIGWINCH, self.app.invalidate)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # they would leave the terminal raw
+            loop.add_signal_handler(number, self._fail, Exit(128 + number))
 
     async def _spin(self) -> None:
         """Keep the line of what is going on alive, and take it away when that has ended."""
@@ -180,14 +186,14 @@ class Screen:
         if is_open(buffer.text):
             buffer.insert_text("\n")
             return
-        text = unquoted(buffer.text)
+        typed, text = buffer.text, unquoted(buffer.text)
         self._warned_to_leave = False
         if text:
             buffer.append_to_history()
         buffer.reset()
         if self._question is not None:
             self._decide(text)
-        elif text in LEAVING:
+        elif leaves(typed):
             self.leave()
         elif self._pump is not None:
             self._pump.submit(text)
@@ -319,6 +325,12 @@ class _InputHistory(FileHistory):
     def __init__(self, path: Path, *, keep: bool) -> None:
         super().__init__(str(path))
         self._keep = keep
+
+    def load_history_strings(self) -> Iterable[str]:
+        try:
+            return super().load_history_strings()
+        except OSError:
+            return []
 
     def store_string(self, string: str) -> None:
         if not self._keep:

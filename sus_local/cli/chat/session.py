@@ -40,6 +40,7 @@ class Session:
         system: System message of new conversations.
 
     Attributes:
+        editing: The turn whose question the next message replaces.
         being_loaded: The model that is being loaded now, for people; empty at other times.
         loaded_share: How much of it is loaded, from 0 to 1.
     """
@@ -62,6 +63,7 @@ class Session:
         self.system = system
         self.title = ""
         self.title_is_due = False
+        self.editing: int | None = None
         self.being_loaded = ""
         self.loaded_share = 0.0
         self.recorder = Recorder(history, self._on_trouble)
@@ -175,6 +177,7 @@ class Session:
         """Begin a conversation."""
         self._conversation = self.llm.conversation(system=self.system)
         self._earlier = {}
+        self.editing = None
         self.recorder.attach(None)
         self.title, self.title_is_due = "", False
 
@@ -190,6 +193,7 @@ class Session:
     def go_on(self, row: SavedConversation, saved: list[SavedTurn], number: int | None) -> str:
         """Go on with turns from anywhere; ``number`` is where they are saved, if they are."""
         unanswered = self._take_up(row, saved)
+        self.editing = None
         self.recorder.attach(number, self._earlier)
         self.title, self.title_is_due = row.title, False
         return unanswered
@@ -199,7 +203,6 @@ class Session:
         active, unanswered = resume_at(saved, row.active)
         kept = answered(saved)
         turns = [to_turn(each, self.llm, row.system) for each in kept]
-        self.system = row.system
         self._conversation = self.llm.conversation(system=row.system, turns=turns, active=active)
         if active is None:
             self._conversation = _before_first(self._conversation, turns)
@@ -227,27 +230,32 @@ class Session:
 
     def send(self, text: str) -> Exchange:
         """Ask something."""
-        turns = self.conversation.turns
-        parent = turns[-1] if turns else None
+        seen = [turn for turn in self.conversation.turns if not turn.unanswered]
+        parent = seen[-1] if seen else None
         return self._exchange(
             text, parent, lambda params: self.conversation.send(text, sampling=params)
         )
 
     def retry(self) -> Exchange:
         """Answer the last question again, beside the old answer."""
-        turns = self._some_turns()
-        parent = turns[-2] if len(turns) > 1 else None
+        last = self.last_turn()
         return self._exchange(
-            turns[-1].user, parent, lambda params: self.conversation.regenerate(sampling=params)
+            last.user,
+            self._turn(last.parent),
+            lambda params: self.conversation.regenerate(sampling=params),
         )
 
-    def edit(self, turn: Turn, text: str) -> Exchange:
-        """Ask ``text`` instead of what was asked in ``turn``, on a branch beside it."""
-        by_id = {each.id: each for each in self.conversation.tree}
-        parent = None if turn.parent is None else by_id[turn.parent]
+    def edit(self, number: int, text: str) -> Exchange:
+        """Ask ``text`` instead of what was asked in a turn, on a branch beside it."""
+        turn = self._turn(number)
         return self._exchange(
-            text, parent, lambda params: self.conversation.edit(turn, text, sampling=params)
+            text,
+            None if turn is None else self._turn(turn.parent),
+            lambda params: self.conversation.edit(number, text, sampling=params),
         )
+
+    def _turn(self, number: int | None) -> Turn | None:
+        return next((turn for turn in self.conversation.tree if turn.id == number), None)
 
     def snapshot(self) -> tuple[SavedConversation, list[SavedTurn]]:
         """The conversation in use with all its branches, as the history keeps them."""
@@ -275,6 +283,7 @@ class Session:
 
     def undo(self) -> Turn | None:
         """Take the last question and answer back; they stay in the tree."""
+        self.editing = None
         turn = self.conversation.undo()
         if turn is not None:
             self.recorder.activate(turn.parent)
@@ -282,6 +291,7 @@ class Session:
 
     def switch(self, turn: Turn) -> None:
         """Make the branch that leads through ``turn`` the one in use."""
+        self.editing = None
         self.conversation.switch(turn)
         self.recorder.activate(self.conversation.turns[-1].id)
 
@@ -300,13 +310,10 @@ class Session:
         Raises:
             RequestError: There is none yet.
         """
-        return self._some_turns()[-1]
-
-    def _some_turns(self) -> tuple[Turn, ...]:
         turns = self.conversation.turns
         if not turns:
             raise RequestError(t("there is nothing yet in this conversation"))
-        return turns
+        return turns[-1]
 
     def _exchange(
         self, user: str, parent: Turn | None, start: Callable[[SamplingParams], Stream]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,19 +56,29 @@ _SHORT = {
 
 def set_(dialogue: Dialogue, argument: str) -> None:
     """Show or set parameters."""
-    words = argument.replace("=", " ", 1).split(maxsplit=1)
-    if words[:1] == ["parameter"]:
-        words = words[1].split(maxsplit=1) if len(words) > 1 else []
-    if not words:
+    if argument.split()[:1] == ["parameter"]:
+        argument = argument.removeprefix("parameter").lstrip()
+    if not argument:
         dialogue.ui.say("\n".join(f"{name} {_shown(dialogue, name)}" for name in NAMES))
         return
-    name = words[0].replace("-", "_")
+    name, value = _name_and_value(argument)
+    name = name.replace("-", "_")
     name = _SHORT.get(name, name)
     if name not in NAMES:
         raise SamplingError(t("there is no parameter {name}", name=name), hint=t("/set shows all"))
-    if len(words) > 1:
-        _OTHERS.get(name, _set_sampling)(dialogue, name, words[1])
+    if value:
+        _OTHERS.get(name, _set_sampling)(dialogue, name, value)
     dialogue.ui.say(f"{name} {_shown(dialogue, name)}")
+
+
+def _name_and_value(argument: str) -> tuple[str, str]:
+    """What stands before and after the first space or ``=``.
+
+    >>> _name_and_value("seed=7"), _name_and_value("stop a=b"), _name_and_value("seed")
+    (('seed', '7'), ('stop', 'a=b'), ('seed', ''))
+    """
+    name = re.split(r"[\s=]", argument, maxsplit=1)[0]
+    return name, argument.removeprefix(name).lstrip().removeprefix("=").lstrip()
 
 
 def _set_sampling(dialogue: Dialogue, name: str, text: str) -> None:
@@ -107,7 +119,7 @@ def _set_schema(dialogue: Dialogue, _name: str, text: str) -> None:
     if text == "json":
         schema = {"type": "object"}
     elif text != _DEFAULT:
-        schema = read_schema(Path(text).expanduser())
+        schema = read_schema(Path(os.path.expanduser(text)))
     _change(dialogue, "json_schema", schema)
 
 

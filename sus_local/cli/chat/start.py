@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from sus_local.cli.chat.lines import Lines
 from sus_local.cli.chat.session import Session
 from sus_local.cli.failure import memory_only_lines
 from sus_local.cli.logs import shown
-from sus_local.cli.model_name import last_or_only, named_model, remember
+from sus_local.cli.model_name import last_or_only, named_model, remember, shown_name
 from sus_local.cli.output import note
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, ModelNotFoundError
@@ -25,6 +26,8 @@ from sus_local.saved import SavedConversation
 
 if TYPE_CHECKING:
     from sus_local.cli.chat.screen import Screen
+
+_ANOTHER = "The conversation's model, {model}, is not here: {other} goes on with it."
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Start:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     first_lines: Sequence[str] = ()
 
-    def run(self) -> None:
-        """Hold the chat.
+    def run(self) -> int:
+        """Hold the chat; gives the exit status: 1 where a line failed and nobody could see it.
 
         Raises:
             SusLocalError: There is no such model or conversation, or it cannot be loaded.
@@ -63,7 +66,6 @@ class Start:
         history, trouble = self._open_history()
         row = self._wanted(history)
         name, path = self._model(row)
-        remember(name, path)
         ui = self._ui()
         session = Session(
             ui, history, path, name=name, loading=self.loading, sampling=self.sampling,
@@ -79,6 +81,7 @@ class Start:
             session.close()
             if history is not None:
                 history.close()
+        return int(dialogue.failed and not sys.stdin.isatty())
 
     def _open_history(self) -> tuple[History | None, HistoryError | None]:
         """The history; without it the chat is held all the same, and the reason is told."""
@@ -104,13 +107,18 @@ class Start:
 
     def _model(self, row: SavedConversation | None) -> tuple[str, Path]:
         """The model by the name that finds it again, and its file."""
-        name = self.model or (row.model if row is not None else "") or last_or_only()
-        try:
-            return named_model(name)
-        except ModelNotFoundError:
-            if self.model is not None:
-                raise
+        if self.model is not None:
+            return named_model(self.model)
+        if row is None or not row.model:
             return named_model(last_or_only())
+        try:
+            return named_model(row.model)
+        except ModelNotFoundError as error:
+            with contextlib.suppress(ModelNotFoundError):
+                name, path = named_model(last_or_only())
+                note(t(_ANOTHER, model=shown_name(row.model), other=shown_name(name)))
+                return name, path
+            raise error from None
 
     def _ui(self) -> Screen | Lines:
         if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
@@ -122,6 +130,7 @@ class Start:
 
     def _hold(self, ui: Screen | Lines, dialogue: Dialogue, row: SavedConversation | None) -> None:
         def prepare() -> None:
+            remember(dialogue.session.name, dialogue.session.path)
             if row is not None:
                 from sus_local.cli.chat.keep import show_opened
 

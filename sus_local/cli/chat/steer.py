@@ -25,8 +25,8 @@ def edit(dialogue: Dialogue, argument: str) -> Exchange | None:
     """Ask the last question in other words, here or in the input."""
     turn = dialogue.session.last_turn()
     if argument:
-        return dialogue.session.edit(turn, argument)
-    dialogue.editing = turn
+        return dialogue.session.edit(turn.id, argument)
+    dialogue.session.editing = turn.id
     dialogue.ui.say(t("Change the question and send it; an empty line leaves it as it is."))
     dialogue.ui.fill(turn.user)
     return None

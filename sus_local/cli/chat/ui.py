@@ -6,6 +6,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 
+class OutputLostError(BaseException):
+    """Nobody can be told anything any more: no mistake of a command, but the end of the chat.
+
+    Attributes:
+        error: Why.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Ui(Protocol):
     """Shows things and takes input; its methods may be called from any thread."""
 
