@@ -34,10 +34,9 @@ LANGUAGES = ("en", "zh")
 # What the shipped checkpoint was measured at where it does not reach its goal, or only just. Below
 # its goal a skill is an expected failure, told with its figure, and it may not become worse.
 MEASURED: dict[tuple[str, str], float] = {
-    ("identity", "zh"): 0.767,
-    ("recall_name", "en"): 0.917,
-    ("recall_number", "zh"): 0.95,
-    ("unknown", "en"): 0.817,
+    ("identity", "zh"): 0.783,
+    ("recall_name", "en"): 0.933,
+    ("recall_place", "en"): 0.917,
 }
 # Another processor rounds otherwise, and a close decision may fall to the other side.
 MARGIN = 0.05

@@ -46,6 +46,8 @@ _MADE_UP_SLOT = 0.2
 _MADE_UP_MODEL = 0.3
 _MISSPELT = 0.1
 _MISSPELT_FROM = 6
+_STRANGE_WORD = 0.15
+_CONTENT_WORD = re.compile(r"(?<= )[a-z]{4,}(?=[ ?.,!]|$)")
 _SLOT = re.compile(r"(\{\w+\})")
 
 
@@ -268,7 +270,22 @@ def some_words(talk: Dialogue) -> str:
 
 def _unknown(talk: Dialogue) -> tuple[str, str]:
     talk.topic = ""
-    return small_talk(talk, "unknown")
+    user, answer = small_talk(talk, "unknown")
+    if talk.split == "train" and talk.rng.random() < _STRANGE_WORD:
+        user = _with_strange_word(talk, user)
+    return user, answer
+
+
+def _with_strange_word(talk: Dialogue, text: str) -> str:
+    """The question with one of its words replaced by any other: still out of the model's world.
+
+    So that it is not only the words of the phrasings that it learns to know nothing of.
+    """
+    found = list(_CONTENT_WORD.finditer(text))
+    if not found:
+        return text
+    start, end = talk.rng.choice(found).span()
+    return text[:start] + words.word(talk.rng, talk.language, "train") + text[end:]
 
 
 def fill(talk: Dialogue, template: str) -> str:
