@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from sus_local.kv.tiers import DiskTier, RamTier
 from sus_local.llm import DEFAULT_KV_RAM_BYTES, DEFAULT_MAX_SEQUENCES, LLM
 
 if TYPE_CHECKING:
+    from sus_local.backend.base import Backend
     from sus_local.backend.options import LoadOptions
 
 DEFAULT_KV_DISK_BYTES = 4 << 30
@@ -69,10 +71,7 @@ def load(
     """
     from sus_local.backend.options import LoadOptions
 
-    try:
-        path = models.resolve(model)
-    except OSError as error:  # a name that no file can have, for instance
-        raise from_os_error(error, doing="opening", path=str(model)) from error
+    path = _file_of(model)
     knobs = LoadOptions(
         n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
     )
@@ -81,9 +80,23 @@ def load(
     from sus_local.backend.llama_cpp import LlamaCpp
 
     backend = LlamaCpp(path, planned, on_progress=on_progress)
-    try:
+    with _closed_on_failure(backend):
         store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, kv_dir)
         return LLM(backend, store=store, max_sequences=max_sequences, path=path)
+
+
+def _file_of(model: str | Path) -> Path:
+    try:
+        return models.resolve(model)
+    except OSError as error:  # a name that no file can have, for instance
+        raise from_os_error(error, doing="opening", path=str(model)) from error
+
+
+@contextlib.contextmanager
+def _closed_on_failure(backend: Backend) -> Iterator[None]:
+    """Nobody could free it later."""
+    try:
+        yield
     except BaseException:
         backend.close()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from sus_local.cli.chat.paint import printable
+from sus_local.cli.printable import printable
 from sus_local.cli.text import t
 from sus_local.saved import Hit, SavedConversation
 

@@ -163,7 +163,7 @@ def _print_section(heading: str, values: dict[str, Any]) -> None:
 
 
 def _one_line(text: str, most: int = 200) -> str:
-    from sus_local.cli.chat.paint import printable
+    from sus_local.cli.printable import printable
 
     flat = printable(text).replace("\n", "\\n")
     return flat if len(flat) <= most else f"{flat[:most]}… ({len(flat)} characters)"

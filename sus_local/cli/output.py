@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from sus_local.cli.chat.paint import printable
+from sus_local.cli.printable import printable
 
 
 def emit_json(value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sus_local.cli.chat.markdown import split_finished, split_long_paragraph, to_ansi
-from sus_local.cli.chat.paint import printable
+from sus_local.cli.printable import printable
 
 
 class Tail(NamedTuple):
