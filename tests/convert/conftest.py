@@ -31,3 +31,8 @@ def server(checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(hub, "LONGEST_WAIT_S", 0.0)
     with HubServer(checkpoint) as server, client_of(server.endpoint, home, monkeypatch):
         yield server
+
+
+@pytest.fixture
+def spool(home: Path, server: HubServer) -> Path:
+    return home / "sus" / "convert" / "tiny--llama"

@@ -31,3 +31,7 @@ def read_all(source: Source) -> dict[str, bytes]:
 
 def held_bytes(folder: Path) -> int:
     return sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+
+
+def ignore(num_bytes: int) -> None:
+    """Where nobody wants to know how far a shard is."""

@@ -16,17 +16,8 @@ from sus_local.errors import (
 )
 
 from .hub_client import leave_part, lying
-from .hub_reading import NAME, SHARDS, held_bytes, open_hub, read_all
+from .hub_reading import NAME, SHARDS, held_bytes, ignore, open_hub, read_all
 from .hub_server import HubServer
-
-
-@pytest.fixture
-def spool(home: Path, server: HubServer) -> Path:
-    return home / "sus" / "convert" / "tiny--llama"
-
-
-def ignore(num_bytes: int) -> None:
-    pass
 
 
 def test_shard_is_deleted_when_its_reader_is_left(server: HubServer, spool: Path) -> None:

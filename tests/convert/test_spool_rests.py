@@ -10,17 +10,8 @@ from sus_local.convert.spool import Spool
 from sus_local.hub import HubFile, Repository
 
 from .hub_client import leave_part, lying
-from .hub_reading import NAME, SHARDS, open_hub, read_all
+from .hub_reading import NAME, SHARDS, ignore, open_hub, read_all
 from .hub_server import HubServer
-
-
-@pytest.fixture
-def spool(home: Path, server: HubServer) -> Path:
-    return home / "sus" / "convert" / "tiny--llama"
-
-
-def ignore(num_bytes: int) -> None:
-    pass
 
 
 def test_another_process_goes_on_with_the_partial_file(server: HubServer, spool: Path) -> None:

@@ -1,4 +1,4 @@
-"""How things look in the chat: escape sequences for quiet, loud and said, and what is not shown."""
+"""How things look in the chat: escape sequences for quiet, loud and said."""
 
 from __future__ import annotations
 
