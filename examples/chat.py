@@ -5,7 +5,9 @@ Without MODEL it talks to the bundled demo model.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import sus_local
@@ -17,8 +19,8 @@ def main() -> None:
     model: str | Path = sys.argv[1] if len(sys.argv) > 1 else ensure_model()
     with sus_local.load(model) as llm:
         chat = llm.conversation()
-        for line in sys.stdin:
-            answer = chat.send(line.rstrip("\n"))
+        for line in lines():
+            answer = chat.send(line)
             try:
                 for piece in answer:
                     print(piece.text, end="", flush=True)
@@ -26,6 +28,13 @@ def main() -> None:
                 answer.close()  # what came stays in the conversation
             usage = answer.result.usage
             print(f"\n[{usage.cached_tokens} of {usage.prompt_tokens} prompt tokens were cached]")
+
+
+def lines() -> Iterator[str]:
+    """What is typed, until Ctrl-D, or Ctrl-C where nothing is answered."""
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while True:
+            yield input(">>> ")
 
 
 if __name__ == "__main__":
