@@ -16,7 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-from sus_local.kv.blocks import digest, token_bytes
+from sus_local.kv.blocks import digest, packed_ids
 
 
 class AnswerMemory:
@@ -70,7 +70,7 @@ class AnswerMemory:
 
     @staticmethod
     def _key(prompt: Sequence[int], text: str) -> bytes:
-        return digest(token_bytes(prompt), text.encode("utf-8", errors="surrogatepass"))
+        return digest(packed_ids(prompt), text.encode("utf-8", errors="surrogatepass"))
 
 
 def standing_for(

@@ -259,11 +259,11 @@ class Fake:
         self._sequences[sequence_id].sort(key=lambda cell: cell.position)
 
     def _scripted(self, token_ids: list[int]) -> int:
-        """The next byte of the script for the prompt that ends after the last ``": "`` of it."""
+        """The script's next byte for the prompt that ends after its last ``### Assistant: ``."""
         text = bytes(b for t in token_ids for b in self.token_bytes(t))
-        head, mark, said = text.rpartition(b"### Assistant: ")
+        _, mark, said = text.rpartition(b"### Assistant: ")
         prompt = token_ids[: len(token_ids) - len(said)]
-        answer = self._script(prompt) if self._script is not None and (mark or head) else b""
+        answer = self._script(prompt) if self._script is not None and mark else b""
         return _FIRST_BYTE + answer[len(said)] if len(said) < len(answer) else _EOS
 
 

@@ -62,7 +62,3 @@ class Cells:
             if self._owners[cell] == 0:
                 self._free.append(cell)
         del holding[start:end]
-
-    def num_own(self, holding: Sequence[int]) -> int:
-        """Cells that would be free if this sequence went."""
-        return sum(1 for cell in holding if self._owners[cell] == 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from sus_local.backend.base import Backend, DecodeAborted, Sampler
@@ -23,7 +24,7 @@ class Engine:
     Args:
         backend: The model; closed together with the engine.
         store: Where KV blocks are kept.
-        max_sequences: How many requests run at once.
+        max_sequences: How many requests run at once, as far as the backend has sequences for them.
         max_waiting: How many more may wait.
     """
 
@@ -35,6 +36,8 @@ class Engine:
         self._stopping = False
         self._batch: Batch | None = None
         self._was_aborted = False
+        # The last id is for the spare slot, through which KV is saved and restored.
+        max_sequences = min(max_sequences, backend.info.max_sequence_id)
         self.residency = Residency(backend, store, num_slots=max_sequences)
         self.scheduler = Scheduler(
             self.residency,
@@ -107,22 +110,27 @@ class Engine:
         self._stopping = True
         self.backend.abort()
 
-    def fail_all(self, error: SusLocalError) -> None:
-        """Tell every request that there will be no answer, and empty the context."""
+    def fail_all(self, error: Exception) -> None:
+        """Tell every request that there will be no answer; leaves the context to be emptied."""
         sequences = [*self.residency.running, *self.scheduler.waiting]
+        self.residency.running.clear()
         self.scheduler.waiting.clear()
-        self.residency.clear()
+        for sequence in sequences:
+            tell(sequence.request, error)
         for sequence in sequences:
             self._end(sequence)
-            sequence.request.sink.on_error(error)
 
     def close(self) -> None:
         """Answer every waiter with ``cancelled``, keep the KV, free the model."""
         for sequence in [*self.residency.running, *self.scheduler.waiting]:
             sequence.cancelled = True
-        self._drop_cancelled()
-        self.store.close()
-        self.backend.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.backend.close)
+            stack.callback(self.store.close)
+            try:
+                self._drop_cancelled()
+            except Exception as error:
+                self.fail_all(error)
 
     def check_invariants(self) -> None:
         """Raise AssertionError where the parts of the engine disagree; for tests."""
@@ -234,17 +242,17 @@ class Engine:
 
     def _refuse(self, sequence: Sequence, error: Exception) -> None:
         """One request failed, alone: the others go on."""
+        tell(sequence.request, error)
         self._end(sequence)
-        sequence.request.sink.on_error(as_told(error))
 
     def _end(self, sequence: Sequence) -> None:
+        if sequence.sampler is not None:
+            sequence.sampler.close()
+            sequence.sampler = None
         if sequence in self.residency.running:
             self.residency.leave(sequence)
         elif sequence in self.scheduler.waiting:
             self.scheduler.waiting.remove(sequence)
-        if sequence.sampler is not None:
-            sequence.sampler.close()
-            sequence.sampler = None
 
     def _drop_cancelled(self) -> None:
         everyone = (*self.scheduler.waiting, *self.residency.running)
@@ -267,6 +275,12 @@ def _sampler(sequence: Sequence) -> Sampler:
     if sequence.sampler is None:
         raise AssertionError(f"sequence {sequence.id} has no sampler")
     return sequence.sampler
+
+
+def tell(request: Request, error: Exception) -> None:
+    """Have a request hear that there will be no answer; a sink that fails there harms no other."""
+    with contextlib.suppress(Exception):
+        request.sink.on_error(as_told(error))
 
 
 def as_told(error: Exception) -> SusLocalError:

@@ -9,11 +9,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import TypeVar
 
-from sus_local.engine.engine import Engine, as_told, check_fits
+from sus_local.engine.engine import Engine, check_fits, tell
 from sus_local.engine.sequence import Request, Sequence
 from sus_local.errors import EngineClosedError, EngineError
 
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 _GATHER_S = 0.002
 """How long after the first one more requests make an idle engine's first batch begin again."""
+
+_INTERRUPTIBLE_S = 0.2
+"""Windows lets no Ctrl-C through to a wait without end."""
 
 
 class _EngineThread(threading.Thread):
@@ -78,7 +81,7 @@ class EngineLoop:
 
     @property
     def closed(self) -> bool:
-        """Whether :meth:`close` was called."""
+        """Whether it takes no request any more: it was stopped, or could not go on."""
         return self._closed.is_set()
 
     def submit(self, request: Request) -> Ticket:
@@ -107,6 +110,8 @@ class EngineLoop:
                 future.set_exception(error)
 
         self._leave(carry_out)
+        while not wait([future], _INTERRUPTIBLE_S).done:
+            pass
         return future.result()
 
     def check_open(self) -> None:
@@ -117,7 +122,7 @@ class EngineLoop:
                 hint="load it after the fork",
                 process=self._process,
             )
-        if self._closed.is_set():
+        if self.closed:
             raise EngineClosedError("the model was closed", hint="load it again")
 
     def stop(self) -> bool:
@@ -128,7 +133,7 @@ class EngineLoop:
         if os.getpid() != self._process:
             return False
         with self._lock:
-            if self._closed.is_set():
+            if self.closed:
                 return False
             self._closed.set()
             self._inbox.put(None)
@@ -138,8 +143,8 @@ class EngineLoop:
     def close(self) -> None:
         """:meth:`stop`, and wait for the end of it, whoever called it first."""
         self.stop()
-        if not on_engine_thread():
-            self._thread.join()
+        while self._thread.is_alive() and not on_engine_thread():
+            self._thread.join(_INTERRUPTIBLE_S)
 
     def _leave(self, action: Callable[[], None]) -> None:
         self.check_open()  # before the lock: a fork may have taken it along
@@ -151,18 +156,19 @@ class EngineLoop:
         try:
             ticket.sequence = self.engine.add(ticket.request)
         except Exception as error:
-            ticket.request.sink.on_error(as_told(error))
+            tell(ticket.request, error)
             return
         if ticket.cancelled:
             ticket.sequence.cancelled = True
 
     def _run(self) -> None:
-        while self._empty_inbox():
-            try:
-                self.engine.step()
-            except Exception as error:
-                self._fail_all(error)
-        self.engine.close()
+        try:
+            while self._empty_inbox():
+                self._step()
+        except Exception as error:
+            self._give_up(error)
+        finally:
+            self.engine.close()
 
     def _empty_inbox(self) -> bool:
         """Carry out what lies in the inbox; False if it says to stop.
@@ -186,6 +192,18 @@ class EngineLoop:
             action()
         return action is not None
 
-    def _fail_all(self, error: Exception) -> None:
-        """A step failed in a way that nobody foresaw: tell everybody, begin again clean."""
-        self.engine.fail_all(as_told(error))
+    def _step(self) -> None:
+        """Where one fails in a way that nobody foresaw, everybody is told, and it begins clean."""
+        try:
+            self.engine.step()
+        except Exception as error:
+            self.engine.fail_all(error)
+            self.engine.residency.clear()
+
+    def _give_up(self, error: Exception) -> None:
+        """Not even the context could be emptied: nobody may be left waiting."""
+        with self._lock:
+            self._closed.set()
+        while not self._inbox.empty():
+            self._carry_out(self._inbox.get())
+        self.engine.fail_all(error)

@@ -48,10 +48,10 @@ class Residency:
         first, note = sequence.scheduled_at is None, sequence.cache_note
         if sequence.request.shift is not None and self._backend.info.can_shift:
             self._enter_shifted(sequence, sequence.request.shift)
-        if sequence.request.scored and not sequence.num_scored:
-            self._take_slot(sequence)  # every token is computed: its logits are wanted
-        elif sequence.slot is None:
-            self._enter_prefix(sequence, sequence.root, sequence.token_ids)
+        if sequence.slot is None:
+            # Every token is computed whose logits are wanted.
+            known = sequence.num_scored + 1 if sequence.request.scored else None
+            self._enter_prefix(sequence, sequence.root, sequence.token_ids[:known])
         if first:
             sequence.num_cached_tokens = sequence.num_computed
             sequence.scheduled_at = time.perf_counter()
@@ -98,18 +98,16 @@ class Residency:
 
     def clear_idle(self) -> None:
         """Let those idle sequences go that come back without prefill."""
-        for sequence in list(self.idle):
-            if self._is_saved(sequence):
-                self.idle.remove(sequence)
-                self._release(sequence)
+        self._release_idle([s for s in self.idle if self._is_saved(s)])
 
     def clear(self) -> None:
-        """Empty the context; nothing is saved."""
-        for sequence in self.residents:
-            self._release(sequence)
-        self._backend.remove(self.spare_slot, 0)
+        """Empty the context, whoever holds its slots; nothing is saved."""
         self.running.clear()
         self.idle.clear()
+        self.cells = Cells(self.cells.num_cells)
+        self._free_slots = list(range(self.spare_slot - 1, -1, -1))
+        for slot in range(self.spare_slot + 1):
+            self._backend.remove(slot, 0)
 
     def grow(self, sequence: Sequence, count: int) -> None:
         """``count`` more tokens of a sequence were computed."""
@@ -186,12 +184,14 @@ class Residency:
         if resident is not None:
             self.save(resident)
         self._enter_prefix(sequence, shift.root, history)
-        tail = sequence.cells[shift.end :]
-        if self.cells.num_own(tail) < len(tail):  # a shift would move the cells of others too
+        tail = set(sequence.cells[shift.end :])  # a shift would move the cells of others too
+        if any(tail.intersection(other.cells) for other in self.running):
             self._release(sequence)
             self._take_slot(sequence)
             limit = len(shift.token_ids)
             self._restore(sequence, self._store.longest(shift.root, history, limit))
+        else:
+            self._release_idle([s for s in self.idle if tail.intersection(s.cells)])
         self._cut(sequence, shift.start, shift.end)
         self._truncate(sequence, min(sequence.num_computed, len(sequence) - 1))
         sequence.cache_note = f"shifted {sequence.num_computed} tokens"
@@ -273,7 +273,7 @@ class Residency:
 
     def _save_run(self, sequence: Sequence, start: int, end: int) -> bool:
         size = (end - start) * self._backend.info.num_kv_bytes_per_token
-        if sequence.slot is None or not self._store.fits(size):
+        if sequence.slot is None or not self._store.fits(size, sequence.tip):
             return False
         spare = self.spare_slot
         self._backend.copy(sequence.slot, spare, start, end)
@@ -305,6 +305,11 @@ class Residency:
         sequence.num_computed = len(sequence.cells)
         sequence.chain = []
         sequence.settled = False
+
+    def _release_idle(self, sequences: list[Sequence]) -> None:
+        for sequence in sequences:
+            self.idle.remove(sequence)
+            self._release(sequence)
 
     def _release(self, sequence: Sequence) -> None:
         if sequence.slot is not None:

@@ -105,23 +105,23 @@ class Scheduler:
     def preempt(self, sequence: Sequence | None = None) -> None:
         """Park a sequence, the last admitted if none is named; it waits at the queue's head."""
         sequence = self.running[-1] if sequence is None else sequence
+        self.waiting.appendleft(sequence)  # first: whatever fails, it is somewhere to be told
         self._residency.park(sequence)
-        self.waiting.appendleft(sequence)
 
     def _admit(self) -> None:
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences or not self._fits(sequence):
                 return
             if not self._awaits_prefix(sequence):
-                self.waiting.remove(sequence)
                 self._residency.enter(sequence)
+                self.waiting.remove(sequence)
 
     def _fits(self, sequence: Sequence) -> bool:
         """Whether the cells suffice for a sequence and some tokens of its answer."""
         if not self.running:
             return True
         cells = self._residency.cells
-        available = cells.num_free + sum(cells.num_own(s.cells) for s in self._residency.idle)
+        available = cells.num_cells - len({cell for s in self.running for cell in s.cells})
         shared = self._residency.num_shared(sequence.root, sequence.token_ids)
         return available >= len(sequence) - shared + cells.num_cells // 16 + len(self.running)
 

@@ -155,11 +155,6 @@ class Sequence:
         """The key of the last saved block, or the root."""
         return self.chain[-1][1] if self.chain else self.root
 
-    @property
-    def unsaved(self) -> list[int]:
-        """Computed tokens that no block holds yet."""
-        return self.token_ids[self.num_saved : self.num_computed]
-
     def rewind_chain(self, length: int) -> None:
         """Forget the blocks that reach beyond the first ``length`` tokens."""
         while self.chain and self.chain[-1][0] > length:

@@ -33,19 +33,19 @@ def digest(*parts: bytes | memoryview) -> bytes:
     return state.digest()
 
 
-def token_bytes(token_ids: Sequence[int]) -> bytes:
+def packed_ids(token_ids: Sequence[int]) -> bytes:
     """Token ids as 32-bit integers, for hashing and for files."""
     return array("i", token_ids).tobytes()
 
 
-def root_key(fingerprint: str, lineage: bytes = b"") -> bytes:
-    """Where the chain of a model begins; ``lineage`` names what was done to KV since."""
-    return digest(b"root", fingerprint.encode(), lineage)
+def root_key(fingerprint: str) -> bytes:
+    """Where the chain of a model begins."""
+    return digest(b"root", fingerprint.encode())
 
 
 def chain_key(parent: bytes, token_ids: Sequence[int]) -> bytes:
     """The key of the run ``token_ids`` that follows ``parent``."""
-    return digest(parent, token_bytes(token_ids))
+    return digest(parent, packed_ids(token_ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def make_block(parent: bytes, start: int, token_ids: Sequence[int], payload: byt
 
 def pack_header(block: Block, checksum: bytes) -> bytes:
     """The head of a block's file: everything but the KV, whose ``checksum`` it holds."""
-    tokens = token_bytes(block.token_ids)
+    tokens = packed_ids(block.token_ids)
     counts = (block.start, len(block.token_ids), block.num_bytes)
     head = _HEADER.pack(_MAGIC, block.key, block.parent, *counts, checksum) + tokens
     return head + digest(head)

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sus_local.kv.blocks import MAX_HEADER_BYTES, Block, unpack_header
+from sus_local.kv.blocks import KEY_BYTES, MAX_HEADER_BYTES, Block, unpack_header
 
 SUFFIX = ".kv"
 PARTIAL = ".part"
+_KEY = "[0-9a-f]" * (2 * KEY_BYTES)
+BLOCK_NAMES = f"{_KEY}{SUFFIX}"
+"""The pattern of a block's file name: the folder may hold files of other programs, which stay."""
+
 _ABANDONED_S = 3600
 _LOCK = ".lock"
 
@@ -49,7 +53,7 @@ class SharedFolder:
     def tidy(self) -> None:
         """Keep to the budget, and delete what interrupted processes left."""
         with contextlib.suppress(OSError):
-            for path in self._folder.glob(f"*/*{PARTIAL}"):
+            for path in self._folder.glob(f"{_KEY}/{BLOCK_NAMES}.*{PARTIAL}"):
                 if time.time() - path.stat().st_mtime > _ABANDONED_S:
                     path.unlink(missing_ok=True)
         self._trim(0)
@@ -81,7 +85,7 @@ class SharedFolder:
 
 def _files(folder: Path) -> Iterator[_File]:
     with contextlib.suppress(OSError):
-        for path in folder.glob(f"*/*{SUFFIX}"):
+        for path in folder.glob(f"{_KEY}/{BLOCK_NAMES}"):
             with contextlib.suppress(OSError):  # another process deletes, too
                 status = path.stat()
                 yield _File(path, status.st_size, status.st_mtime)

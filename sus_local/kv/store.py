@@ -15,7 +15,7 @@ class Tier(Protocol):
 
     def __contains__(self, key: bytes) -> bool: ...
     def get(self, block: Block) -> bytes | None: ...
-    def fits(self, num_bytes: int) -> bool: ...
+    def fits(self, num_bytes: int, keep: Iterable[bytes] = ()) -> bool: ...
     def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]: ...
     def touch(self, keys: Iterable[bytes]) -> None: ...
     def drop(self, key: bytes) -> None: ...
@@ -50,9 +50,10 @@ class BlockStore:
     def __contains__(self, key: bytes) -> bool:
         return key in self._index
 
-    def fits(self, num_bytes: int) -> bool:
-        """Whether a payload of this size could be kept, told before it is made."""
-        return any(tier.fits(num_bytes) for tier in self._tiers)
+    def fits(self, num_bytes: int, parent: bytes) -> bool:
+        """Whether a payload of this size could be kept after ``parent``, told before it is made."""
+        before = self._before(parent)
+        return any(tier.fits(num_bytes, before) for tier in self._tiers)
 
     def longest(self, root: bytes, token_ids: Sequence[int], limit: int | None = None) -> Prefix:
         """See :meth:`PrefixIndex.longest`."""
@@ -71,7 +72,7 @@ class BlockStore:
         if block.key not in self._index and (start == 0 or parent in self._index):
             self.touch(parent)
             self._index.add(block)
-            before = self._before(block)
+            before = self._before(parent)
             gone = [key for tier in self._tiers for key in tier.put(block, payload, before)]
             self._forget(gone)
         self.touch(block.key)
@@ -84,7 +85,7 @@ class BlockStore:
             if payload is not None:
                 if tier is not self.ram:
                     self.touch(block.key)
-                    self._forget(self.ram.put(block, payload, self._before(block)))
+                    self._forget(self.ram.put(block, payload, self._before(block.parent)))
                 return payload
         self.drop(block)
         return None
@@ -119,8 +120,8 @@ class BlockStore:
             if not any(block.key in tier for tier in self._tiers):
                 raise AssertionError(f"block {block.key.hex()} is indexed and nowhere kept")
 
-    def _before(self, block: Block) -> list[bytes]:
-        return [other.key for other in self._index.ancestry(block.parent)]
+    def _before(self, parent: bytes) -> list[bytes]:
+        return [block.key for block in self._index.ancestry(parent)]
 
     def _forget(self, keys: Iterable[bytes]) -> None:
         for key in keys:

@@ -11,7 +11,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -23,10 +23,13 @@ from sus_local.kv.blocks import (
     pack_header,
     unpack_header,
 )
-from sus_local.kv.folder import PARTIAL, SUFFIX, SharedFolder
+from sus_local.kv.folder import BLOCK_NAMES, PARTIAL, SUFFIX, SharedFolder
 
 MAX_DISK_BLOCKS = 16384
 """The most files in a folder, whatever the budget: a start reads the head of each."""
+
+MAX_PENDING_BYTES = 1 << 30
+"""The most that waits to be written: half of what a full context of SUS-Chat saves at once."""
 
 
 class RamTier:
@@ -54,9 +57,10 @@ class RamTier:
         """The KV of a block, or None."""
         return self._payloads.get(block.key)
 
-    def fits(self, num_bytes: int) -> bool:
-        """Whether a payload of this size could be kept at all."""
-        return num_bytes <= self.budget_bytes
+    def fits(self, num_bytes: int, keep: Iterable[bytes] = ()) -> bool:
+        """Whether a payload of this size could be kept, beside the blocks ``keep``."""
+        kept = sum(len(self._payloads.get(key, b"")) for key in keep)
+        return kept + num_bytes <= self.budget_bytes
 
     def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]:
         """Keep a block's KV; the keys of the blocks that had to go, perhaps its own.
@@ -64,8 +68,7 @@ class RamTier:
         Args:
             keep: The newest blocks, which do not go for it: those before it.
         """
-        kept = sum(len(self._payloads.get(key, b"")) for key in keep)
-        if kept + len(payload) > self.budget_bytes:
+        if not self.fits(len(payload), keep):
             return [block.key]
         gone = []
         while self.num_bytes + len(payload) > self.budget_bytes:
@@ -88,14 +91,6 @@ class RamTier:
         self.num_bytes -= len(payload) if payload is not None else 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pending:
-    """A block that is not written yet; one for each time that it is put."""
-
-    block: Block
-    payload: bytes
-
-
 class DiskTier:
     """Blocks as files of one folder, written by a thread of its own.
 
@@ -116,10 +111,9 @@ class DiskTier:
         self.budget_bytes = budget_bytes
         self._shared = shared
         self.num_bytes = 0
-        self.failures = 0
         self._sizes: OrderedDict[bytes, int] = OrderedDict()
-        self._pending: dict[bytes, _Pending] = {}
-        self._orders: SimpleQueue[tuple[str, _Pending | bytes | None]] = SimpleQueue()
+        self._pending: dict[bytes, tuple[Block, bytes]] = {}
+        self._orders: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
         self._lock = threading.Lock()
         self._writer: threading.Thread | None = None
 
@@ -131,7 +125,7 @@ class DiskTier:
         found = []
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
-                block = _read_header(entry) if entry.name.endswith(SUFFIX) else None
+                block = _read_header(entry) if fnmatchcase(entry.name, BLOCK_NAMES) else None
                 if block is not None:
                     with contextlib.suppress(OSError):  # another process deletes, too
                         found.append((entry.stat().st_mtime_ns, -block.start, block))
@@ -145,7 +139,7 @@ class DiskTier:
     def get(self, block: Block) -> bytes | None:
         """The KV of a block if it is there and whole, else None; what is not whole is deleted."""
         if (pending := self._pending.get(block.key)) is not None:
-            return pending.payload
+            return pending[1]
         try:
             content = self._path(block.key).read_bytes()
         except OSError:
@@ -157,24 +151,23 @@ class DiskTier:
         self.drop(block.key)
         return None
 
-    def fits(self, num_bytes: int) -> bool:
-        """Whether a payload of this size could be kept at all."""
-        return num_bytes + MAX_HEADER_BYTES <= self.budget_bytes
+    def fits(self, num_bytes: int, keep: Iterable[bytes] = ()) -> bool:
+        """See :meth:`RamTier.fits`; for now not, where so much waits to be written."""
+        return self._has_room(num_bytes + MAX_HEADER_BYTES, keep)
 
     def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]:
         """Have a block written; see :meth:`RamTier.put`."""
         size = header_size(block) + len(payload)
         if block.key in self._sizes:
             return []
-        if sum(self._sizes.get(key, 0) for key in keep) + size > self.budget_bytes:
+        if not self._has_room(size, keep):
             return [block.key]
         gone = self.trim(size)
         self._sizes[block.key] = size
         self.num_bytes += size
-        pending = _Pending(block, payload)
         with self._lock:
-            self._pending[block.key] = pending
-        self._order("write", pending)
+            self._pending[block.key] = block, payload
+        self._order("write", block.key)
         return gone
 
     def trim(self, num_bytes: int = 0) -> list[bytes]:
@@ -202,12 +195,18 @@ class DiskTier:
     def close(self) -> None:
         """Wait until everything is written."""
         if self._writer is not None:
-            self._orders.put(("stop", None))
+            self._orders.put(("stop", b""))
             self._writer.join()
             self._writer = None
 
-    def _order(self, verb: str, what: _Pending | bytes) -> None:
-        self._orders.put((verb, what))
+    def _has_room(self, size: int, keep: Iterable[bytes]) -> bool:
+        with self._lock:
+            waiting = sum(len(payload) for _, payload in self._pending.values())
+        kept = sum(self._sizes.get(key, 0) for key in keep)
+        return kept + size <= self.budget_bytes and waiting + size <= MAX_PENDING_BYTES
+
+    def _order(self, verb: str, key: bytes) -> None:
+        self._orders.put((verb, key))
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_loop, name="sus-local-kv")
             self._writer.daemon = True
@@ -215,27 +214,24 @@ class DiskTier:
 
     def _write_loop(self) -> None:
         while True:
-            verb, what = self._orders.get()
+            verb, key = self._orders.get()
             if verb == "stop":
                 return
-            try:
-                self._carry_out(verb, what)
-            except OSError:
-                self.failures += 1
+            with contextlib.suppress(OSError):
+                self._carry_out(verb, key)
 
-    def _carry_out(self, verb: str, what: _Pending | bytes | None) -> None:
-        if isinstance(what, _Pending):
-            self._write(what)
-        elif isinstance(what, bytes) and verb == "touch":
+    def _carry_out(self, verb: str, key: bytes) -> None:
+        """An order names a block only: what is to be done is what the block needs by now."""
+        if verb == "touch":
             with contextlib.suppress(FileNotFoundError):
-                os.utime(self._path(what))
-        elif isinstance(what, bytes):
-            self._path(what).unlink(missing_ok=True)
+                os.utime(self._path(key))
+        elif (pending := self._pending.get(key)) is not None:
+            self._write(pending)
+        elif key not in self._sizes:
+            self._path(key).unlink(missing_ok=True)
 
-    def _write(self, pending: _Pending) -> None:
-        block, payload = pending.block, pending.payload
-        if self._pending.get(block.key) is not pending:
-            return  # dropped since, and perhaps put again: that is another order
+    def _write(self, pending: tuple[Block, bytes]) -> None:
+        block, payload = pending
         if self._shared is not None:
             self._shared.make_room(header_size(block) + len(payload))
         path = self._path(block.key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.sequence import Request
@@ -80,6 +82,45 @@ def test_a_parked_request_goes_on_where_it_was_and_keeps_its_note() -> None:
     assert sequence.cache_note == note
     left = len(sink.token_ids) - 3
     assert engine.backend.num_decoded_tokens - computed == left  # type: ignore[attr-defined]
+
+
+def test_what_the_store_has_no_room_for_is_not_saved_at_every_token() -> None:
+    fake = Fake(end_every=0)
+    engine = make_engine(fake, ram_bytes=100 * fake.info.num_kv_bytes_per_token)
+    save = fake.save
+    saved: list[int] = []
+
+    def watched(sequence_id: int) -> bytes:
+        saved.append(len(fake.cells(sequence_id)))
+        return save(sequence_id)
+
+    fake.save = watched  # type: ignore[method-assign]
+    answer(engine, PROMPT, max_tokens=200)
+    assert saved == [len(PROMPT)]
+
+
+def test_no_more_run_at_once_than_the_backend_has_sequences_for() -> None:
+    engine = make_engine(Fake(max_sequences=2, end_every=0), max_sequences=4)
+    sinks = [submit(engine, [*PROMPT[:20], 50 + number])[1] for number in range(4)]
+    run(engine)
+    assert [len(sink.token_ids) for sink in sinks] == [12] * 4
+
+
+@pytest.mark.parametrize("broken", ["copy", "remove"])
+def test_closing_frees_the_model_whatever_fails(broken: str) -> None:
+    engine = make_engine()
+    sinks = [submit(engine, [*PROMPT, last])[1] for last in (5, 6)]
+    step(engine)
+
+    def fail(*_: object) -> None:
+        raise OSError(broken)
+
+    setattr(engine.backend, broken, fail)
+    engine.store.close = fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match=broken):
+        engine.close()
+    assert engine.backend.closed  # type: ignore[attr-defined]
+    assert all(sink.ended for sink in sinks)
 
 
 # Cancelling beside others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from sus_local.backend.fake import Fake
 from sus_local.engine import loop as loop_module
 from sus_local.engine.loop import EngineLoop
 from sus_local.engine.sequence import Finish, Request
+from sus_local.errors import EngineClosedError, SusLocalError
 from sus_local.sampling import SamplingParams
 from tests.engine.driving import ROOT, Recorder, fresh_answer, make_engine
 
@@ -53,9 +55,21 @@ class Done(Recorder):
         super().on_finish(finish)
         self.done.set()
 
+    def on_error(self, error: SusLocalError) -> None:
+        super().on_error(error)
+        self.done.set()
 
-def submit(loop: EngineLoop, token_ids: list[int]) -> Done:
-    sink = Done()
+
+class Deaf(Done):
+    """A sink that cannot be told of an error."""
+
+    def on_error(self, error: SusLocalError) -> None:
+        super().on_error(error)
+        raise RuntimeError("deaf")
+
+
+def submit(loop: EngineLoop, token_ids: list[int], sink: Done | None = None) -> Done:
+    sink = sink or Done()
     params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)
     loop.submit(Request(tuple(token_ids), params, sink, ROOT))
     return sink
@@ -132,11 +146,94 @@ def test_whoever_closes_second_waits_for_the_end_too() -> None:
     assert begun.wait(WAIT_S)
     join = loop._thread.join
 
-    def let_go_and_join() -> None:
+    def let_go_and_join(timeout: float | None) -> None:
+        assert timeout is not None
         go.set()
-        join()
+        join(timeout)
 
     loop._thread.join = let_go_and_join  # type: ignore[method-assign,assignment]
     loop.close()
     assert closed.is_set()
     assert not loop.stop()
+
+
+def test_no_call_waits_without_end_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows no Ctrl-C would come through."""
+    go, wait = threading.Event(), threading.Condition.wait
+    timeouts: list[float | None] = []
+
+    def watched(self: threading.Condition, timeout: float | None = None) -> bool:
+        if threading.current_thread() is threading.main_thread():
+            timeouts.append(timeout)
+            go.set()
+        return wait(self, timeout)
+
+    loop = EngineLoop(make_engine())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Condition, "wait", watched)
+        assert loop.call(lambda: go.wait(WAIT_S))
+    loop.close()
+    assert timeouts
+    assert None not in timeouts
+
+
+# What nobody foresaw
+
+
+class Failing(Fake):
+    """From some time on these methods fail."""
+
+    def break_down(self, *methods: str) -> None:
+        for name in methods:
+            setattr(self, name, self._fail)
+
+    def _fail(self, *_: object) -> None:
+        raise IndexError("nobody foresaw this")
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [("decode",), ("save",), ("copy",), ("clear_abort",), ("remove",), ("decode", "remove")],
+    ids="+".join,
+)
+def test_whatever_fails_everybody_hears_of_it(methods: tuple[str, ...]) -> None:
+    fake = Failing()
+    loop = EngineLoop(make_engine(fake))
+    assert submit(loop, ONE).done.wait(WAIT_S)
+    loop.call(lambda: fake.break_down(*methods))
+    sinks: list[Done] = []
+    with contextlib.suppress(EngineClosedError):
+        for number in range(8):
+            sinks.append(submit(loop, [*ONE, 60 + number], Deaf() if number == 2 else None))
+    for sink in sinks:
+        assert sink.done.wait(WAIT_S)
+    loop.close()
+    assert fake.closed
+
+
+def test_what_failed_leaves_nothing_in_the_context() -> None:
+    fake = Failing()
+    engine = make_engine(fake)
+    loop, copy = EngineLoop(engine), fake.copy
+    loop.call(lambda: fake.break_down("copy"))
+    for number in range(6):
+        assert submit(loop, [*ONE, 60 + number]).done.wait(WAIT_S)
+    loop.call(lambda: setattr(fake, "copy", copy))
+    assert submit(loop, ONE).done.wait(WAIT_S)
+    loop.call(engine.check_invariants)
+    assert loop.call(lambda: fake.num_used_cells == engine.residency.cells.num_used)
+    loop.close()
+
+
+def test_an_engine_that_cannot_go_on_says_so_to_whoever_comes_later() -> None:
+    fake = Failing()
+    loop = EngineLoop(make_engine(fake))
+    fake.break_down("decode", "remove")
+    first = submit(loop, ONE)
+    assert first.done.wait(WAIT_S)
+    assert isinstance(first.error, SusLocalError)
+    loop._thread.join(WAIT_S)
+    assert fake.closed
+    with pytest.raises(EngineClosedError):
+        submit(loop, TWO)
+    loop.close()

@@ -65,6 +65,17 @@ def test_small_chunks_give_the_same_answer() -> None:
     assert answer(slow, LONG).token_ids == answer(fast, LONG).token_ids
 
 
+def test_cells_that_only_idle_sequences_share_are_there_for_who_waits() -> None:
+    engine = make_engine(Fake(n_ctx=200, end_every=0), ram_bytes=0)
+    for last in (5, 6):
+        answer(engine, [*LONG[:60], last], max_tokens=1)
+    submit(engine, [90] * 9, max_tokens=50)
+    step(engine)
+    waiting, _ = submit(engine, LONG[100:230])
+    step(engine)
+    assert waiting in engine.residency.running
+
+
 def test_the_rest_of_an_answer_that_ran_goes_before_a_full_queue() -> None:
     engine = make_engine(max_sequences=1, max_waiting=2)
     waiting = [submit(engine, [5, 6, 7])[0] for _ in range(2)]

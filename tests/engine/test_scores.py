@@ -122,6 +122,20 @@ def test_a_text_that_was_parked_goes_on_and_no_token_comes_twice(keeps: bool) ->
     assert sink.logprobs == expected(TEXT)
 
 
+@pytest.mark.parametrize("ram_bytes", [1 << 20, 0], ids=["in blocks", "in the context"])
+def test_a_parked_text_takes_no_more_from_the_cache_than_was_scored(ram_bytes: int) -> None:
+    engine = make_engine(Opinionated(n_ctx=1024, n_batch=64, end_every=0), ram_bytes=ram_bytes)
+    submit(engine, TEXT)
+    run(engine)
+    sequence, sink = score(engine, TEXT)
+    for _ in range(3):
+        step(engine)
+    assert 0 < sequence.num_scored < len(TEXT) - 1
+    engine.scheduler.preempt()
+    run(engine)
+    assert sink.logprobs == expected(TEXT)
+
+
 def test_scoring_ends_at_once_when_it_is_cancelled() -> None:
     engine = engine_of()
     sequence, sink = score(engine, TEXT)

@@ -147,6 +147,18 @@ def test_without_any_cache_what_stays_is_computed_anew() -> None:
     assert sink.token_ids == fresh_answer(kept + SAID, MAX_NEW)
 
 
+def test_without_any_cache_what_is_in_the_context_is_moved_all_the_same() -> None:
+    """It cannot be saved, and is shared at first: nobody needs it as it was."""
+    engine = make_engine(ram_bytes=0)
+    history = history_of(engine)
+    shift, root, kept = shifting(history)
+    sequence, sink = submit(engine, kept + SAID, max_tokens=MAX_NEW, shift=shift, root=root)
+    run(engine)
+    assert sequence.num_cached_tokens == len(kept) - 1
+    computed = Shift(tuple(history[:-1]), ROOT, shift.start, shift.end)
+    assert sink.token_ids == shifted_answer(computed, [history[-1], *SAID], MAX_NEW)
+
+
 def test_a_backend_that_cannot_shift_computes_what_stays_anew() -> None:
     engine = make_engine(Fake(can_shift=False))
     shift, root, kept = shifting(history_of(engine))
@@ -206,7 +218,9 @@ class ShiftingRun(Run):
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("ram_bytes", "n_ctx"), [(1 << 22, 512), (6000, 512), (1 << 22, 160)])
+@pytest.mark.parametrize(
+    ("ram_bytes", "n_ctx"), [(1 << 22, 512), (6000, 512), (0, 512), (1 << 22, 160)]
+)
 def test_shifts_beside_exact_requests_change_none_of_their_answers(
     seed: int, ram_bytes: int, n_ctx: int
 ) -> None:

@@ -53,6 +53,12 @@ def test_a_chain_longer_than_the_budget_keeps_its_beginning() -> None:
     store.check_invariants()
 
 
+def test_what_fits_depends_on_what_comes_before() -> None:
+    store = BlockStore(RamTier(300))
+    first, second = save_chain(store, (1,), (2,))
+    assert [store.fits(200, key) for key in (ROOT, first.key, second.key)] == [True, True, False]
+
+
 def test_a_chain_that_grows_becomes_the_newest_before_anything_goes() -> None:
     store = BlockStore(RamTier(400))
     first, second = save_chain(store, (1,), (2,))
@@ -140,6 +146,6 @@ def test_a_dropped_block_is_gone_from_every_tier(tmp_path: Path) -> None:
 
 def test_without_any_budget_nothing_is_kept() -> None:
     store = BlockStore(RamTier(0))
-    assert not store.fits(1)
+    assert not store.fits(1, ROOT)
     save_chain(store, (1,), (2,))
     assert len(store) == 0
