@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,15 @@ from typing import NamedTuple
 
 from sus_local import hub
 from sus_local.errors import ModelNotFoundError
+from sus_local.header import split_name
 from sus_local.hub import HubFile, Repository
 from sus_local.models import StoredModel
+from sus_local.shell import quoted
 
 PREFERRED = ("Q4_K_M", "Q5_K_M", "Q4_K_S", "Q4_0", "Q8_0")
 """What is taken where the user names no quantization, the first that there is."""
 
 _REFERENCE = re.compile(r"((?:https?://)?[^:]*)(:?)(.*)", re.DOTALL)
-_SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})", re.DOTALL)
 _QUANT = r"(?:i?q|tq|b?f)\d"
 # By the whole name: models are called after the imatrix that they were made with, too.
 _NO_MODEL = re.compile(
@@ -122,11 +122,8 @@ def candidates(repository: Repository) -> list[Candidate]:
 def _place(name: str) -> tuple[_Group, int] | None:
     """The model that a file belongs to, and its number there; None if it is of no model."""
     path = PurePosixPath(name)
-    split = _SPLIT.fullmatch(path.stem)
-    stem, part, total = (split[1], int(split[2]), int(split[3])) if split else (path.stem, 1, 0)
+    stem, part, total = split_name(path.stem)
     if path.suffix.lower() != ".gguf" or _NO_NAME.search(name) or _NO_MODEL.fullmatch(stem):
-        return None
-    if split and not 1 <= part <= total:
         return None
     return _Group(str(path.parent), stem, total, path.suffix), part
 
@@ -253,5 +250,5 @@ def _nothing(repository: Repository) -> ModelNotFoundError:
 def _command(verb: str, repository: Repository, which: str, *options: str) -> str:
     """The next command, for the revision in use."""
     if repository.revision != "main":
-        options = (*options, f"--revision {shlex.quote(repository.revision)}")
-    return " ".join((f"sus-local {verb}", shlex.quote(repository.name + which), *options))
+        options = (*options, f"--revision {quoted(repository.revision)}")
+    return " ".join((f"sus-local {verb}", quoted(repository.name + which), *options))

@@ -16,7 +16,7 @@ from typing import Any
 
 from sus_local.errors import InvalidModelError, StorageError, VerificationError, from_os_error
 from sus_local.header import split_parts
-from sus_local.models import StoredModel, write_manifest
+from sus_local.models import StoredModel, read_manifest, write_manifest
 
 _PIECE_BYTES = 1 << 20
 
@@ -55,7 +55,7 @@ def verify(model: StoredModel, *, on_bytes: Callable[[int], None] = lambda count
         _check_size(path, entry)
         digest = _digest(path, 0, entry["bytes"], on_bytes)
         if digest != entry["sha256"]:
-            _note(model, damaged=True)
+            _note(model, damaged=path.name)
             raise _changed(model, path, len(digests))
         digests.append(digest)
     _note(model, verified={"at": _now(), "mtime_ns": _times(model)})
@@ -171,7 +171,13 @@ def _now() -> str:
 
 
 def _note(model: StoredModel, **found: object) -> None:
-    """Record what came out; a manifest that cannot be written does not make it a failure."""
-    kept = {k: v for k, v in model.manifest.items() if k not in ("verified", "damaged")}
+    """Record what came out; a manifest that cannot be written does not make it a failure.
+
+    One that was made anew while the files were read is of other files, and stays.
+    """
+    manifest = read_manifest(model.path)
+    if manifest.get("files") != model.manifest.get("files"):
+        return
+    kept = {k: v for k, v in manifest.items() if k not in ("verified", "damaged")}
     with contextlib.suppress(StorageError):
         write_manifest(model.path, {**kept, **found})

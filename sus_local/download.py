@@ -18,6 +18,7 @@ from sus_local.partial import Partial
 
 _PATIENCE = 8
 _READ_BYTES = 1 << 20
+_SLICE_S = 0.2
 _GIT_HASH = re.compile(r"[0-9a-f]{40}")
 
 
@@ -179,7 +180,9 @@ class Download:
     def _wait(self, failures: int, error: HubError | None) -> None:
         seconds = hub.wait_s(failures, error)
         hub.tell_wait(seconds, error)
-        self._stop.wait(seconds)
+        # On Windows Ctrl-C does not end a wait for an event: it takes effect between two.
+        while seconds > 0 and not self._stop.wait(min(seconds, _SLICE_S)):
+            seconds -= _SLICE_S
         self._check()
 
     def _check(self) -> None:

@@ -236,16 +236,22 @@ def from_os_error(error: OSError, *, doing: str, path: Path | str | None = None)
     import errno
 
     where = str(error.filename or path or "")
+    winerror = getattr(error, "winerror", None)
     full = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-    if error.errno in full or getattr(error, "winerror", None) == 112:
+    if error.errno in full or winerror == 112:
         hint = "free some space, then run the same command again"
         return DiskFullError(
             f"no space left on the device while {doing} {where}".rstrip(), hint=hint, path=where
         )
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         hint = "choose another place, or change its permissions"
+        if winerror is not None:  # there, a file that somebody uses may not be replaced or deleted
+            hint = "close the program that uses it, choose another place, or change its permissions"
         return PermissionDeniedError(
             f"no permission while {doing} {where}".rstrip(), hint=hint, path=where
         )
     reason = (error.strerror or str(error)).lower()
-    return StorageError(f"{reason} while {doing} {where}".rstrip(), path=where)
+    hint = "check the path, and the disk that it is on"
+    if error.errno == errno.EFBIG:
+        hint = "choose another disk, or convert with --split-size 4G: this one takes no larger file"
+    return StorageError(f"{reason} while {doing} {where}".rstrip(), hint=hint, path=where)

@@ -17,7 +17,7 @@ from pathlib import Path
 from sus_local.errors import InvalidModelError, ModelNotFoundError, from_os_error
 
 MAGIC = b"GGUF"
-_SPLIT = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf")
+_SPLIT = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})", re.DOTALL)
 
 Value = int | float | bool | str
 
@@ -124,7 +124,8 @@ def read_header(path: Path, *, texts: str = "") -> Header:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
                 return _Reader(view, texts).header()
     except FileNotFoundError as error:
-        raise ModelNotFoundError(f"there is no file {path}", path=str(path)) from error
+        hint = "sus-local models list"
+        raise ModelNotFoundError(f"there is no file {path}", hint=hint, path=str(path)) from error
     except OSError as error:
         raise from_os_error(error, doing="reading", path=path) from error
     except (struct.error, ValueError, OverflowError) as error:
@@ -229,9 +230,19 @@ def split_parts(path: Path) -> tuple[Path, ...]:
     >>> [part.name for part in split_parts(Path("a-00002-of-00002.gguf"))]
     ['a-00001-of-00002.gguf', 'a-00002-of-00002.gguf']
     """
-    match = _SPLIT.fullmatch(path.name)
-    if match is None:
+    stem, _, total = split_name(path.stem)
+    if not total or path.suffix != ".gguf":
         return (path,)
-    stem, total = match[1], int(match[2])
     names = (f"{stem}-{part:05d}-of-{total:05d}.gguf" for part in range(1, total + 1))
     return tuple(path.with_name(name) for name in names)
+
+
+def split_name(stem: str) -> tuple[str, int, int]:
+    """A file's name without its counting, its number and their count; 0, 0 if it is not split.
+
+    >>> split_name("a-00002-of-00002"), split_name("a-00003-of-00002")
+    (('a', 2, 2), ('a-00003-of-00002', 0, 0))
+    """
+    match = _SPLIT.fullmatch(stem)
+    name, part, total = (match[1], int(match[2]), int(match[3])) if match else (stem, 0, 0)
+    return (name, part, total) if 1 <= part <= total else (stem, 0, 0)

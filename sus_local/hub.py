@@ -2,9 +2,6 @@
 
 Everything goes through ``huggingface_hub``: its token, cache and session, ``HF_ENDPOINT``,
 ``HF_HOME``, ``HF_HUB_CACHE`` and ``HF_HUB_OFFLINE`` have their usual meaning.
-
->>> HubFile("model.safetensors", 10, "ab" * 32).is_lfs
-True
 """
 
 from __future__ import annotations
@@ -51,11 +48,6 @@ class HubFile:
     size: int
     sha256: str | None = None
     blob_id: str | None = None
-
-    @property
-    def is_lfs(self) -> bool:
-        """Whether the hub stores it as a large file, with its SHA-256."""
-        return self.sha256 is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ from typing import Any
 
 from sus_local import paths
 from sus_local.errors import ModelNotFoundError, StorageError, from_os_error
-from sus_local.header import MAGIC, split_parts
+from sus_local.header import MAGIC, split_name, split_parts
+from sus_local.shell import quoted
 from sus_local.textfile import write_whole
 
-_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
 _QUANT = re.compile(r"[-.](?P<type>(?:I?Q\d\w*|TQ\d_0|B?F16|F32))$", re.IGNORECASE)
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(?::[\w.-]+)?$")
 
@@ -122,7 +122,7 @@ def list_models(folder: Path | None = None) -> list[StoredModel]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if _is_model_file(path):
             found.setdefault(split_parts(path), []).append(path)
-    names = Counter(_SPLIT.sub("", files[0].stem) for files in found.values())
+    names = Counter(split_name(files[0].stem)[0] for files in found.values())
     models = [_stored(files, counted=names) for files in found.values()]
     return sorted(models, key=lambda model: model.name.lower())
 
@@ -141,11 +141,12 @@ def at_path(path: Path) -> StoredModel:
         raise ModelNotFoundError(
             f"{path} is a folder, no model file", hint=_convert_hint(path), name=str(path)
         )
-    if not path.is_file():
+    files = [part for part in split_parts(path) if part.is_file()]
+    if path not in files:
         raise ModelNotFoundError(
             f"there is no file {path}", hint="sus-local models list", name=str(path)
         )
-    return _stored([part for part in split_parts(path) if part.is_file()])
+    return _stored(files)
 
 
 def _stored(files: list[Path], *, counted: Mapping[str, int] | None = None) -> StoredModel:
@@ -154,7 +155,7 @@ def _stored(files: list[Path], *, counted: Mapping[str, int] | None = None) -> S
     Args:
         counted: How many models there are of each name.
     """
-    name = _SPLIT.sub("", files[0].stem)
+    name = split_name(files[0].stem)[0]
     if counted is not None and counted[name] > 1:
         name = files[0].stem
     num_bytes = sum(path.stat().st_size for path in files)
@@ -279,7 +280,8 @@ def _not_found(name: str, models: list[StoredModel]) -> ModelNotFoundError:
 
 
 def _convert_hint(folder: Path) -> str:
-    return f"a checkpoint's folder is converted first: sus-local convert {folder} -q Q4_K_M"
+    source = quoted(str(folder))
+    return f"a checkpoint's folder is converted first: sus-local convert {source} -q Q4_K_M"
 
 
 def _names(model: StoredModel) -> tuple[str, ...]:

@@ -7,10 +7,13 @@ so that those of another revision are never continued.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from sus_local.errors import OutputHeldError
 
 PARTIAL_SUFFIX = ".part"
 ETAG_SUFFIX = ".etag"
@@ -80,3 +83,34 @@ class Partial:
         """Delete it."""
         self.file.unlink(missing_ok=True)
         self.record.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path, *, lock: str = "") -> Iterator[None]:
+    """Keep other processes from a file under way: two must not append to one.
+
+    Args:
+        path: The file's name when it is whole.
+        lock: Name of the lock file beside it, which is there meanwhile; by default pull's.
+
+    Raises:
+        OutputHeldError: Another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = FileLock(path.with_name(lock or f".{path.name}.lock"))
+    try:
+        holder.acquire(timeout=0)
+    except Timeout:
+        raise OutputHeldError(
+            f"another process writes {path.name}", hint="wait for it", path=str(path)
+        ) from None
+    except NotImplementedError:  # where no file can be locked
+        pass
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(holder.lock_file)
+        holder.release()

@@ -100,7 +100,11 @@ def save(name: str, preset: Preset) -> Path:
             name=name,
         )
     if preset.n_ctx is not None and preset.n_ctx < 1:
-        raise PresetError(f"n_ctx is {preset.n_ctx}, not a positive number", n_ctx=preset.n_ctx)
+        raise PresetError(
+            f"n_ctx is {preset.n_ctx}, not a positive number",
+            hint="give a number of tokens, or leave it out",
+            n_ctx=preset.n_ctx,
+        )
     text = json.dumps(preset.told, ensure_ascii=False, indent=1)
     write_whole(_path(name), text + "\n")
     return _path(name)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,10 +11,11 @@ from typing import Any
 
 from sus_local import hub, models, paths
 from sus_local.candidates import PREFERRED, Candidate, choose, parse_reference
-from sus_local.errors import DiskFullError, InvalidModelError, OutputHeldError
+from sus_local.errors import DiskFullError, InvalidModelError
 from sus_local.header import MAGIC
 from sus_local.hub import Repository
 from sus_local.models import StoredModel
+from sus_local.partial import held
 from sus_local.target import Target, existing
 
 _ARCHITECTURE = b"general.architecture"
@@ -93,7 +92,7 @@ def pull(planned: PullPlan, *, on_bytes: Callable[[int], None] = lambda count: N
     """
     first = planned.paths[0]
     if not _is_done(planned.targets()):
-        with _held(first):
+        with held(first):
             digests = [target.bring(on_bytes) for target in planned.targets()]
             models.write_manifest(first, _manifest(planned, digests))
     return models.at_path(first)
@@ -131,8 +130,8 @@ def _is_whole(model: StoredModel) -> bool:
     files = model.manifest.get("files")
     entries = files if isinstance(files, list) else []
     sizes = [entry.get("bytes") for entry in entries if isinstance(entry, dict)]
-    held = [path.stat().st_size for path in model.files]
-    return model.is_complete and sizes == held and not model.manifest.get("damaged")
+    here = [path.stat().st_size for path in model.files]
+    return model.is_complete and sizes == here and not model.manifest.get("damaged")
 
 
 def _commit(model: StoredModel) -> str:
@@ -176,27 +175,6 @@ def _check_space(folder: Path, needed: int) -> None:
             needed_bytes=needed,
             free_bytes=free,
         )
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Two processes must not append to one partial file."""
-    from filelock import FileLock, Timeout
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise OutputHeldError(
-            f"another process fetches {path.name}", hint="wait for it", path=str(path)
-        ) from None
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.unlink(lock.lock_file)
-        lock.release()
 
 
 def _manifest(planned: PullPlan, digests: list[str]) -> dict[str, Any]:

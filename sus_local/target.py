@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from sus_local.header import MAGIC
 from sus_local.hub import HubFile, Repository
 from sus_local.models import StoredModel
 from sus_local.partial import Partial
+from sus_local.shell import quoted
 
 _FIRST_BYTES = 1 << 16
 
@@ -68,6 +69,11 @@ class Target:
         return self.path.is_file() and self.path.stat().st_size == self.file.size
 
     @property
+    def is_sound(self) -> bool:
+        """Whether it is in its place, and nobody found it damaged."""
+        return self.is_here and self.manifest.get("damaged") not in (True, self.path.name)
+
+    @property
     def is_done(self) -> bool:
         """Whether nothing has to be read, fetched or written."""
         return self.is_here and self.is_recorded and not self.manifest.get("damaged")
@@ -75,7 +81,7 @@ class Target:
     @property
     def missing_bytes(self) -> int:
         """What has to be fetched."""
-        if self.is_here or self._cached() is not None:
+        if self.is_sound or self._cached() is not None:
             return 0
         return self.file.size - self._partial().num_bytes
 
@@ -83,7 +89,7 @@ class Target:
     def needed_bytes(self) -> int:
         """What the disk has to have room for beyond what lies there."""
         cached = self._cached()
-        if self.is_here or (cached is not None and _same_disk(cached, self.path)):
+        if self.is_sound or (cached is not None and _same_disk(cached, self.path)):
             return 0
         return self.file.size - self._partial().num_held
 
@@ -121,7 +127,7 @@ class Target:
     def _way_out(self) -> str:
         if not self.path.is_file():
             return "move it away"
-        name = shlex.quote(models.at_path(self.path).name)
+        name = quoted(models.at_path(self.path).name)
         return f"move it away, or: sus-local models rm {name}"
 
     def start(self) -> bytes:
@@ -183,8 +189,15 @@ class Target:
 
 
 def existing(folder: Path) -> Path:
-    """A folder, or the nearest above it that is there."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    """A folder, or the nearest above it that is there.
+
+    Raises:
+        FileNotFoundError: There is none, not even its drive.
+    """
+    for path in (folder.absolute(), *folder.absolute().parents):
+        if path.exists():
+            return path
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 def _same_disk(source: Path, path: Path) -> bool:

@@ -19,14 +19,15 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        _write(partial, text)
         with contextlib.suppress(FileNotFoundError):
             shutil.copymode(path, partial)
         os.replace(partial, path)
     except OSError as error:
+        raise from_os_error(error, doing="writing", path=path) from error
+    finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise from_os_error(error, doing="writing", path=path) from error
 
 
 def write_named(path: Path, text: str) -> None:
@@ -36,9 +37,14 @@ def write_named(path: Path, text: str) -> None:
     """
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            _write(path, text)
             return
         path.parent.stat()
     except OSError as error:
         raise from_os_error(error, doing="writing", path=path) from error
     write_whole(Path(os.path.realpath(path)), text)
+
+
+def _write(path: Path, text: str) -> None:
+    """Line ends stay as they are; what UTF-8 cannot carry becomes an escape, as JSON has it."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")

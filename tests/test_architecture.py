@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import subprocess
 import sys
 import time
@@ -32,17 +33,19 @@ ARROWS: dict[str, set[str]] = {
     "saved": set(),
     "history": {"errors", "database", "saved"},
     "textfile": {"errors"},
-    "models": {"errors", "header", "paths", "textfile"},
+    "shell": set(),
+    "models": {"errors", "header", "paths", "shell", "textfile"},
     "presets": {"errors", "paths", "sampling", "textfile"},
     "checksums": {"errors", "header", "models"},
     "hub_errors": {"errors"},
     "hub": {"errors", "hub_errors"},
     "ranges": {"errors", "hub", "hub_errors"},
-    "partial": set(),
+    "partial": {"errors"},
+    "unfinished": {"errors", "header", "partial", "paths"},
     "download": {"errors", "hub", "partial", "ranges"},
-    "candidates": {"errors", "hub", "models"},
-    "target": {"errors", "download", "header", "hub", "models", "partial", "ranges"},
-    "pull": {"errors", "candidates", "header", "hub", "models", "paths", "target"},
+    "candidates": {"errors", "header", "hub", "models", "shell"},
+    "target": {"errors", "download", "header", "hub", "models", "partial", "ranges", "shell"},
+    "pull": {"errors", "candidates", "header", "hub", "models", "partial", "paths", "target"},
     "kv": LEAVES,
     "backend": LEAVES | {"header"},
     "offload": LEAVES | {"header", "backend"},
@@ -59,9 +62,9 @@ ARROWS: dict[str, set[str]] = {
     "convert": LEAVES | {"download", "header", "hub", "models", "partial", "ranges"},
     "demo": LEAVES | {"convert"},
 }
-"""Room → the rooms that it may import. ``cli`` and ``server`` may import more; nobody them."""
+"""Room → the rooms that it may import. ``cli`` may import more, and nobody ``cli``."""
 
-OUTER = {"cli", "server", "__main__", ""}
+OUTER = {"cli", "__main__", ""}
 
 HEAVY = {
     "gguf",
@@ -128,13 +131,9 @@ def test_every_allowed_arrow_ends_in_a_room() -> None:
     assert {end for ends in ARROWS.values() for end in ends} <= rooms
 
 
-def test_nothing_imports_the_command_line_or_the_server_but_their_doors() -> None:
-    for module in sources():
-        ends = arrows(module)
-        assert "cli" not in ends or room(module) == "__main__"
-        assert "server" not in ends or room(module) == "cli"
-        if room(module) == "server":
-            assert not ends & {"convert", "demo", "offload", "backend"}
+def test_nothing_imports_the_command_line_but_its_door() -> None:
+    importers = {room(module) for module in sources() if "cli" in arrows(module)}
+    assert importers == {"__main__"}
 
 
 def test_the_engine_knows_token_ids_and_no_text() -> None:
@@ -181,19 +180,29 @@ def test_starting_imports_nothing_heavy(code: str) -> None:
     assert not HEAVY & loaded
 
 
-def best_seconds(code: str, runs: int = 7) -> float:
-    """The shortest of several runs, less what the interpreter itself takes."""
-
-    def seconds(code: str) -> float:
-        began = time.perf_counter()
-        run_python(code)
-        return time.perf_counter() - began
-
-    return min(seconds(code) for _ in range(runs)) - min(seconds("pass") for _ in range(runs))
+def seconds(code: str) -> float:
+    began = time.perf_counter()
+    run_python(code)
+    return time.perf_counter() - began
 
 
+def best_seconds(code: str, enough_s: float) -> float:
+    """The shortest of up to 40 runs, the last the first that is short enough.
+
+    Whatever else runs on the machine makes some of them slower, and none faster.
+    """
+    best = math.inf
+    for _ in range(40):
+        best = min(best, seconds(code))
+        if best < enough_s:
+            break
+    return best
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "limit_s"), [("import sus_local", 0.15), (HELP, 0.25)], ids=["import", "--help"]
 )
 def test_starting_is_quick(code: str, limit_s: float) -> None:
-    assert best_seconds(code) < limit_s
+    limit_s += min(seconds("pass") for _ in range(7))
+    assert best_seconds(code, limit_s) < limit_s

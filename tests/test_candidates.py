@@ -59,7 +59,6 @@ def test_two_models_of_one_type_are_named_in_full() -> None:
         "a\nb-Q4_0.gguf",
         ".x-Q4_0.gguf",
         ".cache/x-Q4_0.gguf",
-        "x-Q4_0-00003-of-00002.gguf",
         "mmproj-x-f16.gguf",
         "mmproj/mmproj-F16.gguf",
         "x.mmproj-Q8_0.gguf",
@@ -96,6 +95,7 @@ def test_a_model_is_one_whatever_its_name_contains(name: str) -> None:
         (["x.gguf", "a/b/x.gguf"], ["x.gguf", "x-a-b.gguf"]),
         (["old/x-Q4_0.gguf", "new/x-Q4_0.gguf"], ["new-x-Q4_0.gguf", "old-x-Q4_0.gguf"]),
         (["x-Q4_0.GGUF"], ["x-Q4_0.gguf"]),
+        (["x-Q4_0-00003-of-00002.gguf"], ["x-Q4_0-00003-of-00002.gguf"]),
         (
             ["x-00001-of-00002.GGUF", "x-00002-of-00002.GGUF"],
             ["x-00001-of-00002.gguf", "x-00002-of-00002.gguf"],

@@ -103,6 +103,17 @@ def test_split_files_are_one_model(store: Path) -> None:
         models.resolve("big:q4_0")
 
 
+@pytest.mark.parametrize(
+    "count", ["00001-of-00000", "00005-of-00002", "00000-of-00002", "0000١-of-00001"]
+)
+def test_a_count_that_cannot_be_is_a_part_of_the_name(store: Path, count: str) -> None:
+    path = put(store, f"x-{count}.gguf", type="Q8_0")
+    (model,) = models.list_models()
+    assert (model.name, model.files, model.is_complete) == (f"x-{count}", (path,), True)
+    assert model.manifest == {"type": "Q8_0"}
+    assert models.at_path(path) == model
+
+
 @pytest.mark.parametrize("name", ["m", "a[b]", *(() if os.name == "nt" else ("*", "x?"))])
 def test_a_split_model_is_its_own_files_and_no_others(store: Path, name: str) -> None:
     others = [f"{other}-0000{n}-of-00002.gguf" for other in ("m-big", "ab", "xy") for n in (1, 2)]
@@ -307,12 +318,22 @@ def test_a_damage_that_was_found_is_remembered_until_it_is_mended(store: Path) -
     path.write_bytes(b"012345678x")
     with pytest.raises(VerificationError):
         checksums.verify(models.find("a"))
-    assert models.read_manifest(path)["damaged"] is True
+    assert models.read_manifest(path)["damaged"] == "a.gguf"
     assert checksums.state(models.find("a")) == "changed"
     path.write_bytes(b"0123456789")
     checksums.verify(models.find("a"))
     assert "damaged" not in models.read_manifest(path)
     assert checksums.state(models.find("a")) == "verified"
+
+
+def test_a_manifest_that_is_made_anew_meanwhile_stays(store: Path) -> None:
+    def remake(_: int) -> None:
+        models.write_manifest(path, {"files": record(put(store, "other.gguf"))})
+
+    path = put(store, "a.gguf", b"0123456789")
+    models.write_manifest(path, {"files": record(path)})
+    checksums.verify(models.find("a"), on_bytes=remake)
+    assert models.read_manifest(path) == {"files": record(store / "other.gguf")}
 
 
 @pytest.mark.parametrize(

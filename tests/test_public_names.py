@@ -32,9 +32,17 @@ NAMES = [
 
 
 def modules() -> list[str]:
-    """All modules of the package, the converter's with them."""
-    found = pkgutil.walk_packages(sus_local.__path__, "sus_local.")
-    return sorted(info.name for info in found if not info.name.endswith("__main__"))
+    """All modules of the package, the converter's with them: it lies in a folder of its own."""
+    packages = (sus_local, sus_local.convert)
+    found = {package.__name__ for package in packages}
+    for package in packages:
+        walked = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        found |= {info.name for info in walked if not info.name.endswith("__main__")}
+    return sorted(found)
+
+
+def test_the_converter_is_looked_at_too() -> None:
+    assert "sus_local.convert.pipeline" in modules()
 
 
 def test_the_public_names_are_these() -> None:

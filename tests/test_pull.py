@@ -17,6 +17,7 @@ from sus_local.errors import (
     OfflineError,
     OutputHeldError,
 )
+from sus_local.partial import held
 from tests.convert.hub_client import client_of, leave_part
 from tests.convert.hub_server import HubServer
 from tests.pulling import NAME, gguf, pull, serving
@@ -153,10 +154,20 @@ def test_full_disk_is_told_before_anything_is_fetched(
 def test_two_pulls_do_not_write_to_one_file(server: HubServer) -> None:
     plan = pulling.plan(NAME)
     with (
-        pulling._held(plan.paths[0]),
-        pytest.raises(OutputHeldError, match="another process fetches"),
+        held(plan.paths[0]),
+        pytest.raises(OutputHeldError, match="another process writes"),
     ):
         pulling.pull(plan)
+
+
+def test_a_file_system_without_locks_is_written_without(
+    server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert pull(NAME).is_complete
 
 
 def test_content_that_stays_damaged_leaves_nothing_under_the_name(server: HubServer) -> None:

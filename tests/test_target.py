@@ -16,6 +16,7 @@ from sus_local.errors import (
     OutputHeldError,
     VerificationError,
 )
+from sus_local.target import existing
 from tests.convert.hub_client import leave_part
 from tests.convert.hub_server import HubServer
 from tests.pulling import NAME, Q4, gguf, pull, put, serving
@@ -129,6 +130,36 @@ def test_a_model_that_was_found_damaged_is_fetched_again(server: HubServer, dama
     assert pull(NAME).path.read_bytes() == content
 
 
+def test_mending_a_damaged_part_needs_room_for_that_part(
+    server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 1000
+
+    names = [f"big-Q6_K-0000{i}-of-00002.gguf" for i in (1, 2)]
+    server.files.update({name: gguf(seed) for seed, name in enumerate(names)})
+    model = pull(f"{NAME}:Q6_K")
+    model.files[1].write_bytes(bytes(len(server.files[names[1]])))
+    with pytest.raises(VerificationError):
+        checksums.verify(model)
+    steps: list[int] = []
+    plan = pulling.plan(f"{NAME}:Q6_K")
+    assert plan.missing_bytes == len(server.files[names[1]])
+    assert checksums.verify(pulling.pull(plan, on_bytes=steps.append)).num_files == 2
+    assert sum(steps) == plan.missing_bytes
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
+    pulling.plan(f"{NAME}:Q6_K")
+    models.write_manifest(model.path, {**model.manifest, "damaged": names[1]})
+    with pytest.raises(DiskFullError, match="are needed at"):
+        pulling.plan(f"{NAME}:Q6_K")
+
+
+def test_a_drive_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    with pytest.raises(FileNotFoundError, match="models"):
+        existing(Path("/drive/models"))
+
+
 def test_a_store_that_cannot_be_written_has_its_model_named(
     server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +167,7 @@ def test_a_store_that_cannot_be_written_has_its_model_named(
         raise AssertionError(f"{path} would be written")
 
     model = pull(NAME)
-    monkeypatch.setattr(pulling, "_held", refuse)
+    monkeypatch.setattr(pulling, "held", refuse)
     assert pull(NAME) == model
 
 

@@ -14,6 +14,7 @@ from sus_local.cli.output import emit_json, note
 from sus_local.cli.text import t
 from sus_local.cli.told import told
 from sus_local.convert.types import FILE_TYPES
+from sus_local.shell import quoted
 
 if TYPE_CHECKING:
     from sus_local.convert import Plan, Report
@@ -179,4 +180,4 @@ def _tell_report(report: Report) -> None:
         )
     )
     if sys.stdout.isatty():
-        note(t("Next: sus-local chat {path}", path=report.outputs[0].path))
+        note(t("Next: sus-local chat {path}", path=quoted(str(report.outputs[0].path))))

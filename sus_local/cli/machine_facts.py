@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sus_local.shell import quoted
 
 if TYPE_CHECKING:
     from sus_local.backend.ggml_devices import Device
@@ -90,7 +88,7 @@ def commands(decided: Plan, model: str | None) -> list[str]:
     if decided.kv_type != "f16":
         settings += f" --kv-type {decided.kv_type}"
     if model is not None:
-        return [f"sus-local chat {_quoted(model)}{settings}"]
+        return [f"sus-local chat {quoted(model)}{settings}"]
     convert = f"sus-local convert {HUB_ID} -q {file_type}"
     convert += " --imatrix FILE" if needs_imatrix(file_type) else ""
     return [convert, f"sus-local chat SUS-Chat-34B:{file_type}{settings}"]
@@ -101,13 +99,6 @@ def disk_free_bytes() -> int:
     import shutil
 
     from sus_local import paths
+    from sus_local.target import existing
 
-    folder: Path = paths.models_dir()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-def _quoted(text: str) -> str:
-    """As the shell takes it: on Windows that is what a program makes of its command line."""
-    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
+    return shutil.disk_usage(existing(paths.models_dir())).free

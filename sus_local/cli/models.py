@@ -9,12 +9,13 @@ import click
 from sus_local.cli.completion import complete_model
 from sus_local.cli.model_name import stored_model
 from sus_local.cli.text import t
-from sus_local.errors import SusLocalError, VerificationError
+from sus_local.errors import ModelNotFoundError, SusLocalError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sus_local.models import StoredModel
+    from sus_local.unfinished import Unfinished
 
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
@@ -48,6 +49,25 @@ def list_(as_json: bool) -> None:
         note(t("hint: {hint}", hint="sus-local demo; sus-local pull org/repo:Q4_K_M"))
     else:
         _print_table(found)
+    if not as_json:
+        _tell_unfinished()
+
+
+def _tell_unfinished() -> None:
+    from sus_local.cli.output import note
+    from sus_local.cli.sizes import size
+    from sus_local.shell import quoted
+    from sus_local.unfinished import list_unfinished
+
+    for rest in list_unfinished():
+        note(
+            t(
+                "unfinished: {name}, {size}; its command goes on with it, or: {command}",
+                name=rest.name,
+                size=size(rest.num_bytes),
+                command=f"sus-local models rm {quoted(rest.name)}",
+            )
+        )
 
 
 def facts_of(model: StoredModel) -> dict[str, Any]:
@@ -240,16 +260,33 @@ def rm(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     from sus_local.cli.ask import confirm
     from sus_local.cli.output import emit_json, note
     from sus_local.cli.sizes import size
-    from sus_local.models import find, remove
+    from sus_local.models import StoredModel, remove
 
-    # No guess where something is deleted; nothing twice.
-    chosen = list({model.path: model for model in (find(n, guess=False) for n in names)}.values())
-    for model in chosen:
-        files = t("{count} files", count=len(model.files)) if len(model.files) > 1 else model.path
-        if not yes:
+    # Nothing twice.
+    chosen = list({model.files: model for model in map(_removable, names)}.values())
+    if not yes:
+        for model in chosen:
+            count = len(model.files)
+            files = t("{count} files", count=count) if count > 1 else model.files[0]
             confirm(t("Remove {files} ({size})?", files=files, size=size(model.num_bytes)))
-        remove(model)
+    for model in chosen:
+        remove(model) if isinstance(model, StoredModel) else model.remove()
     if as_json:
         emit_json({"removed": [model.name for model in chosen]})
     else:
         note(t("Removed: {count}", count=len(chosen)))
+
+
+def _removable(name: str) -> StoredModel | Unfinished:
+    """What a user means by ``name``, without a guess: a model, or else what was left of one."""
+    from sus_local.models import find
+    from sus_local.unfinished import list_unfinished
+
+    try:
+        return find(name, guess=False)
+    except ModelNotFoundError:
+        wanted = name.lower().removesuffix(".gguf")
+        for rest in list_unfinished():
+            if rest.name.lower() == wanted:
+                return rest
+        raise

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from sus_local.stream import Stream
     from sus_local.template import Message
 
-INTERRUPTED = 130
-
 
 @click.command(
     epilog="""\b
@@ -123,6 +121,7 @@ def _deliver(
 ) -> int:
     """Write the answer as it comes; gives the exit status."""
     from sus_local.cli.answer import figures, result_json
+    from sus_local.cli.failure import INTERRUPTED
     from sus_local.cli.output import emit_json, note
 
     interrupted = False

@@ -15,7 +15,8 @@ The English text is the key, so that code reads as what it prints; the Chinese o
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 LANGUAGES = ("en", "zh")
 
@@ -33,8 +34,25 @@ def language() -> str:
     return _language
 
 
-def choose(args: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
+def _windows_locale() -> str:
+    """The locale of Windows, which no variable tells; elsewhere nothing."""
+    if sys.platform != "win32":
+        return ""
+    import ctypes
+    import locale
+
+    return locale.windows_locale.get(ctypes.windll.kernel32.GetUserDefaultUILanguage(), "")
+
+
+def choose(
+    args: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    system_locale: Callable[[], str] = _windows_locale,
+) -> str:
     """The language for a command line: that of ``--lang``, else that of the locale.
+
+    Args:
+        system_locale: Asked where no variable tells it.
 
     >>> choose(["chat", "--lang", "zh"], {}), choose(["chat"], {"LANG": "zh_CN.UTF-8"})
     ('zh', 'zh')
@@ -47,7 +65,7 @@ def choose(args: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
         if value in LANGUAGES:
             return value
     names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    locale = next((environ[name] for name in names if environ.get(name)), "")
+    locale = next((environ[name] for name in names if environ.get(name)), "") or system_locale()
     return "zh" if locale.lower().startswith("zh") else "en"
 
 

@@ -18,6 +18,9 @@ _COMMANDS: Mapping[str, str] = {
     "Remove {files} ({size})?": "删除 {files}（{size}）吗？",
     "Removed: {count}": "已删除：{count}",
     "{count} files": "{count} 个文件",
+    "unfinished: {name}, {size}; its command goes on with it, or: {command}": (
+        "未完成：{name}，{size}；再运行同一命令可继续，或：{command}"
+    ),
     "No model is in {folder} yet.": "{folder} 中还没有模型。",
     "{name}: as recorded": "{name}：与记录一致",
     "verifying {name}": "正在校验 {name}",
@@ -44,6 +47,7 @@ _COMMANDS: Mapping[str, str] = {
     "too large": "太大",
     "converting {source} to {type} …": "正在把 {source} 转换为 {type} …",
     "model: {path}": "模型：{path}",
+    "Make it a command:    {command}": "让命令可用：    {command}",
     "Go on by hand:        {command}": "继续对话：      {command}",
     "Get the real model:   {command}": "获取真正的模型：{command}",
     "And talk to it:       {command}": "然后与它对话：  {command}",

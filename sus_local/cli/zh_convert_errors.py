@@ -170,4 +170,7 @@ CONVERT_ERRORS: Mapping[str, str] = {
     ),
     "{name} names a shard {shard}, which is no file name": "{name} 中的分片名 {shard} 不是文件名",
     "{name} is not JSON: {why}": "{name} 不是 JSON：{why}",
+    "{name} is in torch's old format, which cannot be mapped into memory": (
+        "{name} 是 torch 的旧格式，无法映射到内存"
+    ),
 }

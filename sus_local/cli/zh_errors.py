@@ -18,6 +18,7 @@ ERRORS: Mapping[str, str] = {
     "{num} of {count} models are not as recorded: {messages}": (
         "{count} 个模型中有 {num} 个与记录不符：{messages}"
     ),
+    "not done: the answer was not yes": "未执行：回答不是“是”",
     "there is no preset {name}": "没有预设 {name}",
     "a preset cannot have the name {name}": "预设不能叫 {name}",
     "the preset {name} cannot be used: {why}": "预设 {name} 无法使用：{why}",
@@ -125,6 +126,10 @@ ERRORS: Mapping[str, str] = {
     "{name} is {value}, it has to be True or False": "{name} 是 {value}，应为 True 或 False",
     "kv_dir is {value}, which is no folder": "kv_dir 是 {value}，它不是文件夹",
     "{doing} {path} failed: {reason}": "{doing} {path} 失败：{reason}",
+    "the history needs SQLite 3.34, this Python has {version}": (
+        "历史记录需要 SQLite 3.34，当前 Python 的是 {version}"
+    ),
+    "no file can be locked in {folder}": "{folder} 中的文件无法加锁",
     "{path} has schema version {version}, this program knows {known}": (
         "{path} 的数据库版本是 {version}，本程序只认识到 {known}"
     ),
@@ -223,7 +228,7 @@ ERRORS: Mapping[str, str] = {
     "{needed} GB are needed at {folder}, {free} GB are free": (
         "{folder} 需要 {needed} GB，可用 {free} GB"
     ),
-    "another process fetches {name}": "另一个进程正在下载 {name}",
+    "another process writes {name}": "另一个进程正在写入 {name}",
     "{name} is {value}, it has to be at least {low}": "{name} 是 {value}，至少应为 {low}",
     "{name} is {value}, it has to be from {low} to {high}": (
         "{name} 是 {value}，应在 {low} 到 {high} 之间"
@@ -298,6 +303,7 @@ PHRASES: Mapping[str, str] = {
     "not a directory": "不是目录",
     "file exists": "文件已存在",
     "directory not empty": "目录非空",
+    "file too large": "文件太大",
     "file name too long": "文件名太长",
     "input/output error": "输入输出错误",
     "too many open files": "打开的文件太多",
@@ -346,6 +352,11 @@ PHRASES: Mapping[str, str] = {
     "prompt cache": "提示缓存",
     "{gpu} is here, but the installed llama.cpp was built without {backend}: {command}": (
         "本机有 {gpu}，但已安装的 llama.cpp 编译时没有 {backend}：{command}"
+    ),
+    "{file} has a chat format of its own; messages are put in SUS-Chat's, which it was not "
+    "trained on; text in its own format: sus-local run --template raw": (
+        "{file} 有自己的对话格式；消息会按 SUS-Chat 的格式写出，而它没有用这种格式训练过；"
+        "要用它自己的格式写文本：sus-local run --template raw"
     ),
     "{why}; next attempt in {seconds} s": "{why}；{seconds} 秒后重试",
     "the hub sends nothing": "hub 没有发送任何内容",

@@ -77,6 +77,7 @@ HINTS: Mapping[str, str] = {
     "start llama.cpp's rpc-server there, and check host and port": (
         "请在那里启动 llama.cpp 的 rpc-server，并检查主机和端口"
     ),
+    "write it anew: {command}": "请重新写一遍：{command}",
     "reinstall it: {command}": "请重新安装：{command}",
     "load the model with a smaller n_ctx or fewer n_gpu_layers": (
         "请用更小的 n_ctx 或更少的 n_gpu_layers 加载模型"
@@ -150,6 +151,14 @@ HINTS: Mapping[str, str] = {
     "give some text": "请给出文本",
     "shorten it, or load the model with a larger n_ctx": "请缩短它，或用更大的 n_ctx 加载模型",
     "try again when some are done": "请等一些完成后再试",
+    "close the program that uses it, choose another place, or change its permissions": (
+        "请关闭占用它的程序，或换一个位置，或修改其权限"
+    ),
+    "check the path, and the disk that it is on": "请检查路径及其所在的磁盘",
+    "choose another disk, or convert with --split-size 4G: this one takes no larger file": (
+        "请换一个磁盘，或用 --split-size 4G 转换：这个磁盘不接受更大的文件"
+    ),
+    "give a number of tokens, or leave it out": "请给出 token 数，或不给出",
     "choose another place, or change its permissions": "请换一个位置，或修改其权限",
     "free some space, then run the same command again": "请腾出空间，再运行同一命令",
     "convert or download it again": "请重新转换或下载",
@@ -228,6 +237,8 @@ HINTS: Mapping[str, str] = {
     "a checkpoint's folder is converted first: {command}": "检查点文件夹要先转换：{command}",
     "{one}, or {other}": "{one}，或 {other}",
     "start a new conversation, or load a larger n_ctx": "请开始新的对话，或用更大的 n_ctx 加载",
+    "set SUS_LOCAL_HOME to another folder": "请把 SUS_LOCAL_HOME 设为另一个文件夹",
+    "install sus-local in a newer Python": "请在更新的 Python 中安装 sus-local",
     "shorten it, or load a larger n_ctx": "请缩短它，或用更大的 n_ctx 加载",
     "give org/repo or org/repo:QUANT, for instance org/repo:Q4_K_M": (
         "请给出 org/repo 或 org/repo:QUANT，例如 org/repo:Q4_K_M"

@@ -9,14 +9,8 @@ import click
 import pytest
 
 from sus_local.cli import text
-from sus_local.cli.ask import confirm
-
-
-class Typed(io.StringIO):
-    """Standard input at which somebody sits."""
-
-    def isatty(self) -> bool:
-        return True
+from sus_local.cli.ask import DeclinedError, confirm
+from tests.cli.calling import Typed
 
 
 @pytest.mark.parametrize("answer", ["y\n", "YES\n", "是\n"])
@@ -28,7 +22,18 @@ def test_yes_goes_on(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("answer", ["n\n", "\n", "", "what?\n"])
 def test_anything_else_ends_the_command(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Typed(answer))
-    with pytest.raises(click.Abort):
+    with pytest.raises(DeclinedError):
+        confirm("Remove it?")
+
+
+def test_ctrl_c_at_the_question_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> str:
+        raise KeyboardInterrupt
+
+    typed = Typed()
+    monkeypatch.setattr(typed, "readline", interrupt)
+    monkeypatch.setattr(sys, "stdin", typed)
+    with pytest.raises(KeyboardInterrupt):
         confirm("Remove it?")
 
 
@@ -44,8 +49,8 @@ def test_the_question_goes_to_standard_error_in_the_language_in_use(
     monkeypatch.setattr(sys, "stdin", Typed("否\n"))
     text.use("zh")
     try:
-        with pytest.raises(click.Abort):
+        with pytest.raises(DeclinedError):
             confirm("删除吗？")
     finally:
         text.use("en")
-    assert capsys.readouterr() == ("", "删除吗？ [y/N] 未执行。\n")
+    assert capsys.readouterr() == ("", "删除吗？ [y/N] ")

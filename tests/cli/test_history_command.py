@@ -15,6 +15,7 @@ from sus_local import paths
 from sus_local.cli import main
 from sus_local.errors import HistoryError
 from sus_local.history import History
+from tests.cli import calling
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +33,11 @@ def two_conversations() -> None:
 
 
 def call(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    status = main.run(["history", *args])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+    return calling.call(capsys, "history", *args)
 
 
 def value(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
-    status, out, err = call(capsys, *args, "--json")
-    assert (status, err) == (0, "")
-    return json.loads(out)
+    return calling.value(capsys, "history", *args)
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

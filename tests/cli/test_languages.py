@@ -159,6 +159,15 @@ def test_the_locale_decides(
         text.use("en")
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"), [({}, "zh"), ({"LANG": "en_US.UTF-8"}, "en"), ({"LANG": ""}, "zh")]
+)
+def test_the_system_is_asked_where_no_variable_tells(
+    environ: dict[str, str], expected: str
+) -> None:
+    assert text.choose(["chat"], environ, lambda: "zh_CN") == expected
+
+
 def test_what_programs_read_is_english_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         main.run(["history", "show", "7", "--json", "--lang", "zh"])

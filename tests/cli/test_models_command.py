@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from sus_local import paths
-from sus_local.cli import main
 from sus_local.models import manifest_path, remember_used
-from tests.convert.hub_client import client_of
+from tests.cli.calling import Typed, call, value
+from tests.convert.hub_client import client_of, leave_part
 from tests.convert.hub_server import HubServer
-
-
-def call(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    status = main.run(args)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def value(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
-    status, out, err = call(capsys, *args, "--json")
-    assert (status, err) == (0, "")
-    return json.loads(out)
 
 
 @pytest.fixture
@@ -137,6 +126,51 @@ def test_rm_asks(
     assert call(capsys, "models", "rm", "tiny")[0] == 0
     assert asked[0].startswith(f"Remove {tiny}")
     assert list(paths.models_dir().iterdir()) == []
+
+
+def test_nothing_is_removed_where_one_of_several_is_to_stay(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tiny.with_name("Tiny-Q4_0.gguf")
+    shutil.copyfile(tiny, other)
+    monkeypatch.setattr(sys, "stdin", Typed("y\nn\n"))
+    status, _, err = call(capsys, "models", "rm", "tiny-q8_0", "tiny-q4_0")
+    assert status == 1
+    assert err.endswith("error: not done: the answer was not yes\n")
+    assert tiny.exists()
+    assert other.exists()
+
+
+def test_what_was_stopped_is_listed_and_removed(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny.parent
+    leave_part(folder / "Big-Q4_0-00002-of-00003.gguf", b"12345", "etag")
+    for name in ("half-made.gguf.partial", "half-made.gguf.journal"):
+        (folder / name).write_bytes(b"123")
+    _, out, err = call(capsys, "models", "list")
+    assert len(out.splitlines()) == 2
+    assert err == (
+        "unfinished: Big-Q4_0, 5 B; its command goes on with it, "
+        "or: sus-local models rm Big-Q4_0\n"
+        "unfinished: half-made, 3 B; its command goes on with it, "
+        "or: sus-local models rm half-made\n"
+    )
+    removed = value(capsys, "models", "rm", "-y", "big-q4_0", "half-made")
+    assert removed == {"removed": ["Big-Q4_0", "half-made"]}
+    assert set(folder.iterdir()) == {tiny, manifest_path(tiny)}
+    assert call(capsys, "models", "rm", "-y", "half-made")[0] == 1
+
+
+@pytest.mark.parametrize("lock", [".a-00001-of-00002.gguf.lock", "a.gguf.lock"])
+def test_what_is_under_way_is_not_removed(capsys: pytest.CaptureFixture[str], lock: str) -> None:
+    part = paths.models_dir() / "a-00002-of-00002.gguf"
+    leave_part(part, b"12345", "etag")
+    with FileLock(part.with_name(lock)):
+        status, _, err = call(capsys, "models", "rm", "-y", "a")
+    assert status == 1
+    assert "another process writes a" in err
+    assert part.with_name(f"{part.name}.part").exists()
 
 
 @pytest.fixture

@@ -84,4 +84,5 @@ def test_a_home_of_nobody_is_told(
         assert main.run(command) == 1
         assert capsys.readouterr().err == (
             "error: no such file or directory while reading or writing ~nosuchuser/x\n"
+            "hint: check the path, and the disk that it is on\n"
         )

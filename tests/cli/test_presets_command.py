@@ -11,17 +11,11 @@ import pytest
 
 from sus_local import presets
 from sus_local.backend.fake import Fake
-from sus_local.cli import main
 from sus_local.errors import BackendError
 from sus_local.llm import LLM
 from sus_local.presets import Preset
+from tests.cli.calling import call
 from tests.cli.conversing import READY, ask, chat, saved
-
-
-def call(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    status = main.run(args)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def test_a_preset_is_saved_shown_listed_and_removed(
@@ -111,6 +105,16 @@ def test_run_takes_what_a_preset_sets(
     assert loaded.prompts[0].startswith("Be brief.\n\n### Human: hi")
 
 
+def test_figures_of_an_answer_go_to_standard_error(
+    capsys: pytest.CaptureFixture[str], model: str, loaded: Loaded
+) -> None:
+    assert call(capsys, "run", model, "hi") == (0, "one two\n", "")
+    status, out, err = call(capsys, "run", model, "hi", "--stats")
+    assert (status, out) == (0, "one two\n")
+    assert err.startswith("8 tokens · ")
+    assert "KV cache" in err
+
+
 def test_options_come_before_what_a_preset_sets(
     capsys: pytest.CaptureFixture[str], model: str, loaded: Loaded
 ) -> None:
@@ -186,4 +190,5 @@ def test_a_preset_does_not_steer_the_terminal(
 
 def test_a_context_without_tokens_is_told(capsys: pytest.CaptureFixture[str], model: str) -> None:
     status, _, err = call(capsys, "presets", "save", "brief", model, "-c", "0")
-    assert (status, err) == (1, "error: n_ctx is 0, not a positive number\n")
+    assert status == 1
+    assert err.startswith("error: n_ctx is 0, not a positive number\nhint: give a number of tokens")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sus_local import models
-from sus_local.cli import main
+from tests.cli import calling
 from tests.convert.hub_server import HubServer
 from tests.pulling import NAME, Q4, gguf, pull, serving
 
@@ -30,9 +30,7 @@ def offline(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    status = main.run(("pull", *args))
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
+    return calling.call(capsys, "pull", *args)
 
 
 @pytest.mark.parametrize(
