@@ -98,7 +98,10 @@ def _merge(merge: object) -> str:
         return merge
     if isinstance(merge, list) and len(merge) == 2:
         return " ".join(str(part) for part in merge)
-    raise TokenizerError(f"tokenizer.json has the merge {merge!r}, expected two texts")
+    raise TokenizerError(
+        f"tokenizer.json has the merge {merge!r}, expected two texts",
+        hint="download the file again",
+    )
 
 
 def _pre_tokenizer(tokenizer: Mapping[str, Any]) -> str:
@@ -145,7 +148,8 @@ def library_encoder(source: Source) -> Callable[[str], list[int]]:
         ) from error
     read_json(path)
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        # Its bytes: the library takes no path that is not UTF-8.
+        tokenizer = Tokenizer.from_buffer(path.read_bytes() if path else b"")
     except Exception as error:  # the library raises nothing narrower
         raise TokenizerError(
             f"tokenizer.json cannot be understood: {error}", hint="download the file again"

@@ -165,6 +165,7 @@ def _check_heads(config: LlamaConfig) -> None:
     if config.num_layers > MAX_LAYERS:
         raise UnsupportedModelError(
             f"{config.num_layers} layers, llama.cpp takes at most {MAX_LAYERS}",
+            hint=_OTHER_CONFIG,
             num_layers=config.num_layers,
         )
     if not config.head_dim_given and config.hidden_size % config.num_heads:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -128,9 +130,16 @@ def find_problems(
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
+    """The folder, or the nearest one above it that exists.
+
+    Raises:
+        FileNotFoundError: There is none, as on a drive of Windows that is not there.
+    """
     resolved = folder.expanduser().absolute()
-    return next(path for path in (resolved, *resolved.parents) if path.exists())
+    for path in (resolved, *resolved.parents):
+        if path.exists():
+            return path
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 def free_bytes(folder: Path) -> int:

@@ -6,8 +6,8 @@ is read, and each is deleted when its reader leaves it, so at most two are on di
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from . import safetensors_file, weights
 from .folder import FolderSource, reading
 from .mapped import MappedShard
 from .source import Shard, ShardReader, Source, TensorInfo, Waiting
-from .spool import Spool
+from .spool import Fetch, Spool
 
 _FIRST_HEADER_BYTES = 1 << 16
 _HEADERS_AT_ONCE = 4
@@ -72,7 +72,7 @@ class HubSource:
         self.label = repository.name
         self.repository: str | None = repository.name
         self.revision: str | None = repository.commit
-        self.spool: Path | None = spool
+        self.spool: Path | None = _clients_cache() if keep_source else spool
         self._source = repository
         self._spool = Spool(repository, spool, keep=keep_source)
         self._skipped: set[str] = set()
@@ -151,8 +151,19 @@ class HubSource:
         return [_shard(files[name]) for name in names], index
 
     def _headers(self) -> list[list[TensorInfo]]:
-        with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
-            return list(pool.map(self._header, self.shards))
+        """A few at once. No pool: a busy hub may be waited for, and Ctrl-C ends that at once."""
+        left = iter(self.shards)
+
+        def read() -> dict[str, list[TensorInfo]]:
+            return {shard.name: self._header(shard) for shard in left}
+
+        found: dict[str, list[TensorInfo]] = {}
+        try:
+            for fetch in [Fetch(read) for _ in range(_HEADERS_AT_ONCE)]:
+                found |= fetch.wait()
+        finally:
+            deque(left, maxlen=0)
+        return [found[shard.name] for shard in self.shards]
 
     def _header(self, shard: Shard) -> list[TensorInfo]:
         path = self._spool.find(shard)
@@ -178,6 +189,13 @@ class HubSource:
             if path == self._spool.path(later):
                 return None
         return None
+
+
+def _clients_cache() -> Path:
+    """Where the hub client keeps what it fetches."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 def _shard(file: HubFile) -> Shard:

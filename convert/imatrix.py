@@ -93,7 +93,11 @@ def read_imatrix(path: Path) -> Imatrix:
     entries, datasets, chunks = parts
     for name, weights in entries.items():
         if not np.isfinite(weights).all():
-            raise ImatrixError(f"{path.name} holds values for {name} that are not finite")
+            raise ImatrixError(
+                f"{path.name} holds values for {name} that are not finite",
+                hint="make one with llama-imatrix",
+                tensor=name,
+            )
     return Imatrix(path.name, hashlib.sha256(raw).hexdigest(), entries, datasets, chunks)
 
 

@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 
 from sus_local.convert.journal import Journal, OutputLock
 from sus_local.convert.readback import Opened, Readback, read_range
-from sus_local.convert.writer import Layout, Place, part_name
+from sus_local.convert.writer import ALIGNMENT, Layout, Place, part_name
 from sus_local.errors import NonFiniteError, OutputHeldError
 from sus_local.models import manifest_path, read_manifest, write_manifest
 
@@ -25,13 +26,16 @@ from sus_local.models import manifest_path, read_manifest, write_manifest
 class Output:
     """One output, this process's alone while its context is entered; after :meth:`begin`, open.
 
+    A file grows as it is written: on some systems one cannot be lengthened without writing zeros.
+
     Args:
         path: The final path; of several files, the path without their numbers.
         layout: What lies where.
         fingerprint: Of everything that decides the bytes.
 
     Attributes:
-        done: SHA-256 of every tensor that is on the disk.
+        done: SHA-256 of every tensor that is on the disk; before :meth:`begin`, as an earlier
+            attempt says.
     """
 
     def __init__(self, path: Path, layout: Layout, fingerprint: str, *, mixture: str) -> None:
@@ -43,12 +47,11 @@ class Output:
         self.journal = Journal(path.with_name(path.name + ".journal"), fingerprint)
         self._files: list[Opened] = []
         self._stack = ExitStack()
-        self._earlier: dict[Place, str] = {}
         self._readback: Readback
 
     @property
     def done(self) -> dict[str, str]:
-        """SHA-256 of every tensor that is on the disk."""
+        """SHA-256 of every tensor that is on the disk, as far as that is checked."""
         return self.journal.tensors
 
     def finished(self) -> list[str] | None:
@@ -64,6 +67,13 @@ class Output:
         if sizes != [part.size for part in self.layout.parts] or len(digests) != len(sizes):
             return None
         return digests
+
+    def held_bytes(self) -> int:
+        """Bytes that the files of an earlier attempt take on disk already."""
+        held = [path for path in self.partial if path.exists()]
+        if Journal.open(self.journal.path, self.fingerprint).tensors:
+            held += [path for _, path in self._named_early()]
+        return sum(_taken(path) for path in held)
 
     def clear(self) -> None:
         """Remove what an attempt that was killed at its very end left beside a finished output."""
@@ -83,7 +93,11 @@ class Output:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(self._lock())
-            self._earlier = self._journaled()
+            self.journal = Journal.open(self.journal.path, self.fingerprint)
+            for name in self.done.keys() - self.layout.places.keys():
+                del self.done[name]
+            # At once: a second process is told who holds the output.
+            self.journal.begin()
             self._stack = stack.pop_all()
         return self
 
@@ -93,11 +107,11 @@ class Output:
         Args:
             progress: Told the bytes of each step, :attr:`resumable_bytes` in all.
         """
-        self._take_back() if self._earlier else self._clear_partial()
-        for place, digest in self._earlier.items():
-            if self._digest(place, progress) == digest:
-                self.journal.tensors[place.spec.name] = digest
-        if not self.journal.tensors:
+        self._take_back() if self.done else self._clear_partial()
+        for name, digest in list(self.done.items()):
+            if self._digest(self.layout.places[name], progress) != digest:
+                del self.done[name]
+        if not self.done:
             self.journal.shards.clear()
         with ExitStack() as stack:
             self._files = [self._open(number, stack) for number in range(len(self.partial))]
@@ -108,15 +122,19 @@ class Output:
 
     def _take_back(self) -> None:
         """Go on where an attempt was killed while it gave the files their names."""
+        for partial, path in self._named_early():
+            os.replace(path, partial)
+
+    def _named_early(self) -> list[tuple[Path, Path]]:
+        """The partial files that have their names, though no manifest says that all have."""
         if manifest_path(self.paths[0]).exists():
-            return
-        for partial, path in zip(self.partial, self.paths, strict=True):
-            if path.exists() and not partial.exists():
-                os.replace(path, partial)
+            return []
+        pairs = zip(self.partial, self.paths, strict=True)
+        return [pair for pair in pairs if pair[1].exists() and not pair[0].exists()]
 
     def _clear_partial(self) -> None:
         """Remove what another conversion to this output left, in however many files."""
-        counted = rf"{re.escape(self.path.stem)}(-\d{{5}}-of-\d{{5}})?\.gguf\.partial"
+        counted = rf"{re.escape(self.path.stem)}(-\d{{5}}-of-\d{{5}})?\.(?i:gguf)\.partial"
         for path in self.path.parent.iterdir():
             if re.fullmatch(counted, path.name) and path not in self.partial:
                 path.unlink()
@@ -124,20 +142,26 @@ class Output:
     @property
     def resumable_bytes(self) -> int:
         """Of the tensors that an earlier attempt says it wrote."""
-        return sum(place.size for place in self._earlier)
+        return sum(self.layout.places[name].size for name in self.done)
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stack.close()
-        if kind is not None and issubclass(kind, NonFiniteError):
-            # The same checkpoint would fail again: what is there is of no use.
-            for path in (*self.partial, self.journal.path):
-                path.unlink(missing_ok=True)
+        useless = isinstance(error, NonFiniteError) and self._must_fail(error)
+        for path in self.partial if useless else ():
+            path.unlink(missing_ok=True)
+        if useless or not self.done:
+            self.journal.path.unlink(missing_ok=True)
 
-    def _journaled(self) -> dict[Place, str]:
-        journal = Journal.open(self.journal.path, self.fingerprint)
-        self.journal.shards.update(journal.shards)
-        places = self.layout.places
-        return {places[name]: sha for name, sha in journal.tensors.items() if name in places}
+    def _must_fail(self, error: NonFiniteError) -> bool:
+        """Whether the weight that stopped it is one for every type, or for this one's here."""
+        tensor, kind = error.numbers.get("tensor"), error.numbers.get("type")
+        types = [p.type for p in self.layout.places.values() if p.spec.source == tensor]
+        return kind is None or kind in types
 
     def _digest(self, place: Place, progress: Callable[[int], None]) -> str | None:
         digest = hashlib.sha256()
@@ -152,11 +176,9 @@ class Output:
 
     def _open(self, number: int, stack: ExitStack) -> Opened:
         part, path = self.layout.parts[number], self.partial[number]
-        # What nobody writes, the padding, has to be empty: so no rest of another conversion stays.
+        # No rest of another conversion stays, which may have been longer.
         resumed = bool(self.done) and path.exists()
         file = stack.enter_context(path.open("r+b" if resumed else "w+b", buffering=0))
-        file.truncate(part.size)
-        file.seek(0)
         write_all(file, part.header)
         read = stack.enter_context(path.open("rb", buffering=0))
         places = [place for place in self.layout.places.values() if place.part == number]
@@ -171,6 +193,8 @@ class Output:
         file = self._files[place.part].written
         file.seek(place.offset + offset)
         write_all(file, data)
+        if offset + len(data) == place.size:
+            write_all(file, bytes(-place.size % ALIGNMENT))
         self._readback.add(place, offset, data)
 
     def _finish_tensor(self, place: Place, digest: str) -> None:
@@ -216,6 +240,13 @@ def _digests(files: object) -> list[str]:
     entries = files if isinstance(files, list) else []
     found = [entry.get("sha256") for entry in entries if isinstance(entry, dict)]
     return [digest for digest in found if isinstance(digest, str)]
+
+
+def _taken(path: Path) -> int:
+    """Bytes of a file on its disk: it may have holes; where the system does not tell, all."""
+    stat = path.stat()
+    blocks = getattr(stat, "st_blocks", None)
+    return stat.st_size if blocks is None else min(blocks * 512, stat.st_size)
 
 
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -80,7 +80,7 @@ def plan(source: str, **choices: Unpack[Choices]) -> Plan:
         SusLocalError: As :func:`convert`, as far as it can be known before weights are read.
     """
     options = Options(**choices)
-    with _opened(source, options) as opened:
+    with _told("reading or writing"), _opened(source, options) as opened:
         prepared = prepare(opened, options)
         check_gates(opened, prepared.vocabulary, prepared.vocabulary_fields())
         return prepared.plan
@@ -106,7 +106,7 @@ def convert(source: str, *, progress: Listener | None = None, **choices: Unpack[
     """
     started = time.monotonic()
     options = Options(**choices)
-    with _opened(source, options) as opened:
+    with _told("reading or writing"), _opened(source, options) as opened:
         finished = _convert(prepare(opened, options), progress or _ignore)
         seconds = time.monotonic() - started
         return Report(finished, opened.label, opened.revision, seconds, peak_resident())
@@ -120,11 +120,17 @@ def _convert(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
     tell(Planned(prepared.plan))
     _check_plan(prepared.plan)
     check_gates(prepared.source, prepared.vocabulary, prepared.vocabulary_fields())
-    try:
+    with _told("writing", prepared.outputs[0].path):
         return _run(prepared, tell)
+
+
+@contextmanager
+def _told(doing: str, path: Path | None = None) -> Iterator[None]:
+    """Tell the file system's errors as this project's own."""
+    try:
+        yield
     except OSError as error:
-        place = prepared.outputs[0].path
-        raise from_os_error(error, doing="writing", path=place) from error
+        raise from_os_error(error, doing=doing, path=path) from error
 
 
 def _ignore(event: object) -> None:

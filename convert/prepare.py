@@ -199,7 +199,8 @@ def _plan(
     widest = max(4 * spec.columns * (config.head_dim if spec.heads else 1) for spec in specs)
     memory = peak_memory(threads, widest, len(outputs), config.vocab_size)
     missing = [output for output in outputs if output.finished() is None]
-    disk = [(output.path.parent, output.layout.size - _there(output)) for output in missing]
+    held = sum(output.held_bytes() for output in outputs)
+    disk = [(output.path.parent, output.layout.size - output.held_bytes()) for output in missing]
     if source.spool is not None:
         disk.append((source.spool, source.peak_disk_bytes))
     return Plan(
@@ -211,7 +212,7 @@ def _plan(
         outputs=[_planned(output) for output in outputs],
         peak_memory_bytes=memory,
         peak_disk_bytes=sum(output.layout.size for output in outputs) + source.peak_disk_bytes,
-        free_disk_bytes=free_bytes(outputs[0].path.parent) + sum(map(_there, outputs)),
+        free_disk_bytes=free_bytes(outputs[0].path.parent) + held,
         problems=find_problems(memory, disk),
     )
 
@@ -236,14 +237,3 @@ def _replaced(output: Output) -> str:
     source = read_manifest(path).get("source")
     label = source.get("label") if isinstance(source, dict) else source
     return str(label or "something unknown")
-
-
-def _there(output: Output) -> int:
-    """Bytes that an earlier attempt's partial files take on disk already."""
-    taken = 0
-    for path in output.partial:
-        if path.exists():
-            stat = path.stat()
-            # A partial file has holes; Windows does not tell, and then nothing is counted.
-            taken += min(getattr(stat, "st_blocks", 0) * 512, stat.st_size)
-    return taken

@@ -216,6 +216,7 @@ def _too_large(rows: Rows, kind: str) -> NonFiniteError:
         f"{rows.tensor} has values too large for {kind}, up to {largest:.4g}",
         hint="choose another type, BF16 or F32 for instance",
         tensor=rows.tensor,
+        type=kind,
     )
 
 

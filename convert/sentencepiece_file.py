@@ -17,7 +17,6 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Kinds of a piece; GGUF uses the same numbers."""
 
 _KINDS = (NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE)
-_MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,11 @@ class SentencePieceModel:
     """A parsed model.
 
     Attributes:
-        algorithm: ``"unigram"``, ``"bpe"``, ``"word"`` or ``"char"``.
         add_dummy_prefix: Whether a space is put before every text.
         bos_id, eos_id, unk_id, pad_id: Of the trainer; -1 for none.
     """
 
     pieces: tuple[Piece, ...]
-    algorithm: str
     add_dummy_prefix: bool
     bos_id: int
     eos_id: int
@@ -79,7 +76,6 @@ def _parse(raw: bytes) -> SentencePieceModel:
         raise ValueError("it has no pieces")
     return SentencePieceModel(
         pieces=tuple(pieces),
-        algorithm=_MODELS.get(_signed(trainer.get(3, 1)), "unknown"),
         add_dummy_prefix=bool(normalizer.get(3, 1)),
         unk_id=_signed(trainer.get(40, 0)),
         bos_id=_signed(trainer.get(41, 1)),

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sus_local import hub
 from sus_local.download import Download
@@ -26,6 +26,8 @@ from .source import Shard, Waiting
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+T = TypeVar("T")
 
 _POLL_S = 0.2
 _STOP_S = 2.0
@@ -45,7 +47,7 @@ class Spool:
         self.folder = folder
         self.keep = keep
         self._repository = repository
-        self._fetches: dict[str, Fetch] = {}
+        self._fetches: dict[str, Fetch[Path]] = {}
         self._lock: BaseFileLock | None = None
 
     def path(self, shard: Shard) -> Path:
@@ -67,9 +69,10 @@ class Spool:
         """What a shard will take on disk beyond what is there."""
         if self.find(shard) is not None:
             return 0
-        return shard.size - self._partial(shard).num_bytes
+        # The client begins anew, elsewhere.
+        return shard.size - (0 if self.keep else self._partial(shard).num_bytes)
 
-    def fetch(self, shard: Shard) -> Fetch:
+    def fetch(self, shard: Shard) -> Fetch[Path]:
         """Start to fetch a shard, unless that is under way.
 
         Raises:
@@ -124,7 +127,7 @@ class Spool:
         with suppress(OSError):
             self.folder.rmdir()
 
-    def _begin(self, shard: Shard) -> Fetch:
+    def _begin(self, shard: Shard) -> Fetch[Path]:
         if self.keep:
             return Fetch(lambda: self._fetch_into_cache(shard))
         self._hold()
@@ -157,6 +160,8 @@ class Spool:
                 hint="wait for it; one run takes several -q at once",
                 path=str(self.folder),
             ) from None
+        except NotImplementedError:  # where no file can be locked
+            pass
         self._lock = lock
         self._clear()
 
@@ -171,34 +176,37 @@ class Spool:
         return Partial(self.path(shard), self._repository.etag(shard.name), shard.size)
 
 
-class Fetch:
-    """A download under way on a thread of its own, which never keeps the process alive."""
+class Fetch(Generic[T]):
+    """Something that is fetched on a thread of its own, which never keeps the process alive.
 
-    def __init__(self, run: Callable[[], Path], download: Download | None = None) -> None:
+    Args:
+        run: Fetches it.
+        download: What ``run`` runs, if it is one that tells how far it is and can be stopped.
+    """
+
+    def __init__(self, run: Callable[[], T], download: Download | None = None) -> None:
         self._run = run
         self._download = download
-        self._path: Path | None = None
+        self._found: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._follow, name="sus-local-fetch", daemon=True)
         self._thread.start()
 
     def _follow(self) -> None:
         try:
-            self._path = self._run()
+            self._found.append(self._run())
         except BaseException as error:
             self._error = error
 
-    def wait(self, waiting: Waiting) -> Path:
-        """The fetched file, or the error that stopped it. Ctrl-C is heard on every platform."""
+    def wait(self, waiting: Waiting = lambda num_bytes: None) -> T:
+        """What was fetched, or the error that stopped it. Ctrl-C is heard on every platform."""
         while self._thread.is_alive():
             if self._download is not None:
                 waiting(self._download.num_bytes)
             self._thread.join(_POLL_S)
         if self._error is not None:
             raise self._error
-        if self._path is None:
-            raise RuntimeError("the fetch ended without a file")
-        return self._path
+        return self._found[0]
 
     def stop(self) -> None:
         """End it soon, and let go of the file."""

@@ -129,6 +129,7 @@ def _check(spec: TensorSpec, found: TensorInfo | None) -> None:
     if found.dtype not in DTYPES:
         raise TensorError(
             f"{spec.source} has the type {found.dtype}, expected one of {', '.join(DTYPES)}",
+            hint="convert the original bf16, f16 or f32 checkpoint",
             tensor=spec.source,
             dtype=found.dtype,
         )

@@ -21,6 +21,10 @@ from .source import Shard, ShardReader, TensorInfo
 if TYPE_CHECKING:
     import torch
 
+_HINT = "give a Hugging Face checkpoint: config.json and *.safetensors"
+_OLD_FORMAT = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""How a file begins that torch before 1.6 wrote: its magic number, pickled."""
+
 _READ_BYTES = 1 << 18
 _DTYPES = {"torch.bfloat16": "BF16", "torch.float16": "F16", "torch.float32": "F32"}
 
@@ -129,19 +133,32 @@ def _load(path: Path) -> dict[str, Any]:
         # A seek to before the beginning of a truncated file is an OSError too.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ShardError(f"{path.name} is damaged: {why}", shard=path.name) from error
+        raise _unreadable(path, error) from error
     return _only_tensors(content, path.name)
+
+
+def _unreadable(path: Path, error: Exception) -> ShardError:
+    name = path.name
+    with path.open("rb") as file:
+        if file.read(len(_OLD_FORMAT)) == _OLD_FORMAT:
+            return ShardError(
+                f"{name} is in torch's old format, which cannot be mapped into memory",
+                hint=f"write it anew: torch.save(torch.load({name!r}), {name!r})",
+                shard=name,
+            )
+    why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return ShardError(f"{name} is damaged: {why}", hint="download the file again", shard=name)
 
 
 def _only_tensors(content: Any, shard: str) -> dict[str, Any]:
     import torch
 
     if not isinstance(content, dict):
-        raise ShardError(f"{shard} does not hold tensors by name", shard=shard)
+        raise ShardError(f"{shard} does not hold tensors by name", hint=_HINT, shard=shard)
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise ShardError(f"{shard} holds more than tensors: {str(name)[:80]!r}", shard=shard)
+            told = str(name)[:80]
+            raise ShardError(f"{shard} holds more than tensors: {told!r}", hint=_HINT, shard=shard)
     return dict(content)
 
 
@@ -149,6 +166,7 @@ def _info(name: str, tensor: torch.Tensor, shard: str, place: int) -> TensorInfo
     if str(tensor.layout) != "torch.strided":
         raise TensorError(
             f"tensor {name!r} in {shard} is stored as {tensor.layout}, not densely",
+            hint=_HINT,
             tensor=name,
             shard=shard,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from sus_local.convert.fields import Value
 from sus_local.convert.source import Source
 from sus_local.convert.vocab import Vocabulary
 from sus_local.convert.writer import lay_out
-from sus_local.errors import TokenizerError, VerificationError
+from sus_local.errors import TokenizerError, VerificationError, from_os_error
 from sus_local.template import CHAT_TEMPLATE, render
 
 PROBES = (
@@ -70,6 +71,7 @@ def check_chat_template(template: str) -> None:
         if expected != found:
             raise VerificationError(
                 f"the chat template renders {found!r}, expected {expected!r}",
+                hint="report this, with the model",
                 expected=expected,
                 found=found,
             )
@@ -114,8 +116,10 @@ def _source_encoder(source: Source, vocabulary: Vocabulary) -> Callable[[str], l
         return library_encoder(source)
     from sentencepiece import SentencePieceProcessor
 
+    path, processor = source.path("tokenizer.model"), SentencePieceProcessor()
     try:
-        processor = SentencePieceProcessor(model_file=str(source.path("tokenizer.model")))
+        # Its bytes: the library takes no path that is not UTF-8.
+        processor.LoadFromSerializedProto(path.read_bytes() if path else b"")
     except (OSError, RuntimeError) as error:
         raise TokenizerError(
             f"tokenizer.model is no sentencepiece model: {error}", hint="download the file again"
@@ -138,17 +142,26 @@ def vocabulary_of(fields: Mapping[str, Value]) -> Iterator[Callable[[str], list[
 
     with tempfile.TemporaryDirectory(prefix="sus-local-") as folder, _quiet(llama_cpp):
         path = Path(folder) / "vocabulary.gguf"
-        path.write_bytes(lay_out(fields, (), {}).parts[0].header)
+        _write(path, lay_out(fields, (), {}).parts[0].header)
         parameters = llama_cpp.llama_model_default_params()
         parameters.vocab_only = True
         llama_cpp.llama_backend_init()
-        model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        model = llama_cpp.llama_model_load_from_file(os.fsencode(path), parameters)
         if not model:
-            raise TokenizerError("llama.cpp cannot load the converted vocabulary")
+            raise TokenizerError(
+                "llama.cpp cannot load the converted vocabulary", hint="report this, with the model"
+            )
         try:
             yield _llama_encoder(llama_cpp, llama_cpp.llama_model_get_vocab(model))
         finally:
             llama_cpp.llama_model_free(model)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise from_os_error(error, doing="writing", path=path) from error
 
 
 def _llama_encoder(llama_cpp: Any, vocabulary: Any) -> Callable[[str], list[int]]:

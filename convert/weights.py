@@ -89,7 +89,11 @@ def parse_index(text: bytes, *, name: str) -> dict[str, str]:
         raise ShardError(f"{name} has no weight_map", hint="fetch the file again", index=name)
     for shard in entries.values():
         if not isinstance(shard, str) or not is_plain_name(shard):
-            raise ShardError(f"{name} names a shard {str(shard)[:80]!r}, which is no file name")
+            raise ShardError(
+                f"{name} names a shard {str(shard)[:80]!r}, which is no file name",
+                hint="fetch the file again",
+                index=name,
+            )
     return entries
 
 
@@ -175,6 +179,7 @@ def _check_place(
         other = seen[tensor.name].shard
         raise TensorError(
             f"tensor {tensor.name!r} is in two shards: {other} and {tensor.shard}",
+            hint="fetch the shards again",
             tensor=tensor.name,
             shard=tensor.shard,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from sus_local.convert.fields import Int32, UInt16, Value, encode_field, encode_text
 from sus_local.convert.tensors import TensorSpec
@@ -107,8 +108,7 @@ def part_name(name: str, number: int, count: int) -> str:
     """
     if count == 1:
         return name
-    stem = name.removesuffix(".gguf")
-    return f"{stem}-{number + 1:05d}-of-{count:05d}.gguf"
+    return f"{PurePath(name).stem}-{number + 1:05d}-of-{count:05d}.gguf"
 
 
 def _split(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,12 @@ def test_llama_cpp_encodes_as_the_tokenizers_library(tmp_path: Path, name: str) 
         for _ in range(300):
             text = "".join(random_letters.choices(LETTERS, k=random_letters.randint(1, 30)))
             assert llama_encode(text) == encode(text), text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are of any bytes on Linux alone")
+def test_a_path_that_is_not_utf8_is_read(tmp_path: Path) -> None:
+    folder = write_bpe_checkpoint(tmp_path / "in").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert library_encoder(open_source(str(folder)))("Hello")
 
 
 @pytest.mark.model

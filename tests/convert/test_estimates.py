@@ -52,6 +52,13 @@ def test_a_folder_that_is_not_there_yet_counts_as_the_nearest_above(tmp_path: Pa
     assert free_bytes(tmp_path / "a" / "b") > 0
 
 
+def test_a_drive_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    with pytest.raises(FileNotFoundError) as caught:
+        existing(Path("/absent/out"))
+    assert caught.value.filename == str(Path("/absent/out"))
+
+
 def test_this_machine_is_known() -> None:
     assert physical_memory() > 256 << 20
     assert 1 << 20 < peak_resident() < physical_memory()

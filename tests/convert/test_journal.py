@@ -85,3 +85,14 @@ def test_a_lock_is_for_one_process_and_says_whose_it_is(tmp_path: Path) -> None:
     with OutputLock(lock, journal):
         assert lock.exists()
     assert not lock.exists()
+
+
+def test_where_no_file_can_be_locked_it_goes_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with OutputLock(tmp_path / "a.gguf.lock", tmp_path / "a.gguf.journal"):
+        pass

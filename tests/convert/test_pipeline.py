@@ -6,8 +6,7 @@ import errno
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterator
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,8 +185,9 @@ def test_rests_of_a_kill_at_the_very_end_are_cleared(folder: Path, tmp_path: Pat
 
 def test_other_weights_are_converted_anew(folder: Path, tmp_path: Path) -> None:
     first = convert(str(folder), types=["Q4_0"], output=tmp_path / "a.gguf").outputs[0]
-    time.sleep(0.01)
     write_checkpoint(folder, num_shards=3, hidden=256, ffn=512, num_layers=4, seed=1)
+    for path in folder.glob("*.safetensors"):
+        os.utime(path, ns=(10**18, 10**18))
     second = convert(str(folder), types=["Q4_0"], output=tmp_path / "a.gguf").outputs[0]
     assert first.sha256 != second.sha256
 
@@ -208,6 +208,20 @@ def test_weights_that_are_not_finite_stop_it_and_leave_nothing(
         convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf")
     assert caught.value.index == (17, 3)
     assert leftovers(tmp_path / "out") == set()
+
+
+def test_a_weight_too_large_for_one_type_costs_the_work_of_that_one_alone(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "in", num_heads=4)
+    shapes = tensor_shapes(num_layers=2, hidden=64, ffn=128, rows_q=64, rows_kv=32, vocab_size=384)
+    name = "model.layers.1.self_attn.v_proj.weight"
+    values = encode(np.full((32, 64), 1e5, np.float32), "BF16")
+    write_weights(folder, {**random_tensors(shapes), name: ("BF16", (32, 64), values)})
+    with pytest.raises(NonFiniteError, match=rf"{name} has values too large for F16"):
+        convert(str(folder), types=["Q8_0", "F16"], output=tmp_path / "out")
+    assert leftovers(tmp_path / "out") == {"in-q8_0.gguf.partial", "in-q8_0.gguf.journal"}
+    events: list[Event] = []
+    convert(str(folder), types=["Q8_0"], output=tmp_path / "out", progress=events.append)
+    assert any(isinstance(event, Resumed) for event in events)
 
 
 def test_a_chat_template_that_renders_otherwise_stops_it(
@@ -250,6 +264,31 @@ def test_a_full_disk_is_told_and_the_work_stays(
     events: list[Event] = []
     convert(str(folder), types=["Q8_0"], output=tmp_path / "out" / "a.gguf", progress=events.append)
     assert any(isinstance(event, Resumed) for event in events)
+
+
+def test_a_full_disk_is_told_with_its_place_wherever_it_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFullError, match=r"while writing .*vocabulary\.gguf"):
+        plan(str(folder), types=["Q8_0"], output=tmp_path)
+    monkeypatch.setattr("sus_local.convert.prepare.free_bytes", full)
+    with pytest.raises(DiskFullError, match="while reading or writing"):
+        convert(str(folder), types=["Q8_0"], output=tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are of any bytes on Linux alone")
+def test_paths_that_are_not_utf8_are_read_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    folder = write_checkpoint(place / "in")
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    made = convert(str(folder), types=["Q8_0"], output=place / "a.gguf").outputs[0]
+    assert hashlib.sha256(made.path.read_bytes()).hexdigest() == made.sha256
 
 
 def test_what_does_not_fit_on_the_disk_is_refused_before_it_begins(
@@ -364,64 +403,6 @@ def test_other_rope_factors_make_another_file(tmp_path: Path) -> None:
         return convert(str(folder), types=["F16"], output=tmp_path / "a.gguf").outputs[0].sha256
 
     assert made(8.0) != made(32.0)
-
-
-class KilledError(BaseException):
-    """Ends a conversion as a kill would, as far as the files are concerned."""
-
-
-@pytest.mark.parametrize(
-    ("split_size", "moment"),
-    [*((None, moment) for moment in range(3)), *((400_000, moment) for moment in range(5))],
-)
-def test_killed_while_files_get_their_names_nothing_is_mixed_up(
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    split_size: int | None,
-    moment: int,
-) -> None:
-    target, options = tmp_path / "a.gguf", {"types": ["Q4_K_M"], "split_size": split_size}
-    convert(str(folder), output=target, **options)
-    write_checkpoint(folder, num_shards=3, hidden=256, ffn=512, num_layers=4, seed=1)
-    whole = convert(str(folder), output=tmp_path / "whole" / "a.gguf", **options).outputs[0]
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", _killing(os.replace, iter(range(moment))))
-        with pytest.raises(KilledError):
-            convert(str(folder), output=target, **options)
-    made = convert(str(folder), output=target, **options).outputs[0]
-    assert [path.read_bytes() for path in made.files] == [p.read_bytes() for p in whole.files]
-    checksums.verify(models.at_path(made.path))
-    assert not [name for name in leftovers(tmp_path) if name.endswith((".partial", ".journal"))]
-
-
-def _killing(call: Any, steps: Iterator[int]) -> Any:
-    """``call``, until the steps are used up."""
-
-    def stepwise(*arguments: Any, **options: Any) -> Any:
-        if next(steps, None) is None:
-            raise KilledError
-        return call(*arguments, **options)
-
-    return stepwise
-
-
-def test_what_another_split_left_is_cleared(folder: Path, tmp_path: Path) -> None:
-    def stop(event: Event) -> None:
-        if isinstance(event, Progress) and event.phase == "convert" and event.tensors > 5:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        convert(
-            str(folder),
-            types=["Q8_0"],
-            output=tmp_path / "k.gguf",
-            split_size=400_000,
-            progress=stop,
-        )
-    assert len([name for name in leftovers(tmp_path) if name.endswith(".partial")]) > 1
-    convert(str(folder), types=["Q8_0"], output=tmp_path / "k.gguf")
-    assert leftovers(tmp_path) == {"tiny", "k.gguf", "k.gguf.json"}
 
 
 def test_a_plan_tells_which_model_it_would_replace(folder: Path, tmp_path: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sus_local.convert import Event, Progress, Resumed, convert
+from sus_local.convert.output import _taken
 from sus_local.errors import OutputHeldError
 
 from .checkpoints import leftovers, write_checkpoint
@@ -68,6 +71,24 @@ def test_goes_on_after_a_stop_and_ends_with_the_same_hash(folder: Path, tmp_path
     assert {event.phase for event in checked} == {"verify"}
     assert checked[-1].bytes == checked[-1].total_bytes > 0
     assert leftovers(target.parent) == {"part.gguf", "part.gguf.json"}
+
+
+def test_a_partial_file_is_as_long_as_what_was_written(folder: Path, tmp_path: Path) -> None:
+    whole = convert(str(folder), types=["Q8_0"], output=tmp_path / "whole.gguf").outputs[0]
+    with pytest.raises(StoppedError):
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "part.gguf", progress=stop_after(2))
+    assert (tmp_path / "part.gguf.partial").stat().st_size < whole.bytes // 2
+
+
+def test_where_no_system_tells_of_holes_a_whole_file_takes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    os.truncate(tmp_path / "f", 1 << 20)
+    if sys.platform == "linux":
+        assert _taken(tmp_path / "f") < 1 << 20
+    monkeypatch.setattr(Path, "stat", lambda path: SimpleNamespace(st_size=1 << 20))
+    assert _taken(tmp_path / "f") == 1 << 20
 
 
 def test_a_damaged_partial_file_is_noticed_and_made_again(folder: Path, tmp_path: Path) -> None:
@@ -138,3 +159,26 @@ def test_the_second_conversion_to_one_output_is_told_who_holds_it(
     convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf", progress=second)
     assert told[0].pid == os.getpid()
     assert f"process {os.getpid()}" in told[0].message
+
+
+def test_who_holds_an_output_is_told_while_an_earlier_attempt_is_checked(
+    folder: Path, tmp_path: Path
+) -> None:
+    target, told = tmp_path / "a.gguf", list[OutputHeldError]()
+    with pytest.raises(StoppedError):
+        convert(str(folder), types=["Q8_0"], output=target, progress=stop_after(20))
+    journal = tmp_path / "a.gguf.journal"
+    first, *rest = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([json.dumps({**json.loads(first), "pid": 1}) + "\n", *rest]))
+
+    def second(event: Event) -> None:
+        if isinstance(event, Progress) and event.phase == "verify" and not told:
+            with pytest.raises(OutputHeldError) as caught:
+                convert(str(folder), types=["Q8_0"], output=target)
+            told.append(caught.value)
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        convert(str(folder), types=["Q8_0"], output=target, progress=second)
+    assert told[0].pid == os.getpid()
+    assert sorted(journal.read_text().splitlines(keepends=True)[1:]) == sorted(rest)

@@ -115,6 +115,16 @@ def test_kept_source_is_complete_in_the_clients_cache(server: HubServer, home: P
     assert read_all(again) == read_all(FolderSource(_snapshot(home, server), label="snapshot"))
 
 
+def test_kept_source_takes_its_room_in_the_clients_cache(
+    server: HubServer, home: Path, spool: Path
+) -> None:
+    leave_part(lying(spool, server, SHARDS[0]), b"x" * 1000, server.sha256(SHARDS[0]))
+    source = open_hub(keep_source=True)
+    assert source.spool == home / "hub"
+    assert source.peak_disk_bytes == sum(len(server.files[name]) for name in SHARDS)
+    source.close()
+
+
 def _snapshot(home: Path, server: HubServer) -> Path:
     return home / "hub" / "models--tiny--llama" / "snapshots" / server.commit
 
@@ -207,6 +217,18 @@ def test_two_conversions_do_not_write_to_one_partial_file(server: HubServer) -> 
     with second.open(second.shards[2]):
         pass
     second.close()
+
+
+def test_where_no_file_can_be_locked_shards_are_fetched_all_the_same(
+    server: HubServer, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    source = open_hub()
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert len(read_all(source)) == 21
+    assert not spool.exists()
 
 
 def test_shard_of_another_conversion_is_not_deleted_under_it(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +75,30 @@ class User:
         """It is fetched only when the first is done with, and the second is here."""
         hold = self.server.faults.holds[SHARDS[2]] = threading.Event()
         process = self.start()
-        while len(self.server.fetched(SHARDS[2])) < 2:
-            assert process.poll() is None
-        process.kill()
-        process.communicate()
+        assert killed_once(lambda: len(self.server.fetched(SHARDS[2])) == 2, process)
         hold.set()
+
+    def made_bytes(self) -> int:
+        """Of outputs that are under way."""
+        return sum(_size(path) for path in self.out.glob("*.partial"))
 
     def held_bytes(self) -> int:
         folders = (self.home, self.out)
         files = [p for folder in folders if folder.exists() for p in folder.rglob("*")]
         return sum(_size(p) for p in files)
+
+
+def killed_once(reached: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+    """Kill a process as soon as something is reached; False if it ended before."""
+    latest = time.monotonic() + 60
+    while process.poll() is None and not reached():
+        assert time.monotonic() < latest
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.01)
+    running = process.poll() is None
+    process.kill()
+    process.communicate()
+    return running
 
 
 def _size(path: Path) -> int:
@@ -208,6 +225,21 @@ def test_refusals_are_one_line_for_programs(server: HubServer, user: User) -> No
     assert not user.out.exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is of POSIX")
+def test_ctrl_c_does_not_wait_as_long_as_a_busy_hub_asks(server: HubServer, user: User) -> None:
+    server.faults.statuses[SHARDS[1]] = [429] * 9
+    server.faults.headers = {"Retry-After": "300"}
+    process = user.start()
+    assert process.stderr is not None
+    assert "next attempt in 300 s" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+    finally:
+        process.kill()
+
+
 def test_offline_without_a_copy(user: User) -> None:
     status, told = user.attempt(HF_HUB_OFFLINE="1")
     assert (status, told["error"]["type"]) == (1, "OfflineError")
@@ -236,10 +268,7 @@ def test_killed_conversion_goes_on_in_the_middle_of_a_shard(
     process = user.start()
     spool = user.home / "sus" / "convert" / "tiny--llama" / server.sha256(SHARDS[0])[:16]
     partial = spool / f"{SHARDS[0]}.part"
-    while _size(partial) < 1 << 17:
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
+    assert killed_once(lambda: _size(partial) >= 1 << 17, process)
     kept = partial.stat().st_size
     hold.set()
     asked = len(server.requests)
@@ -253,14 +282,11 @@ def test_killed_conversion_goes_on_in_the_middle_of_a_shard(
 def test_kills_at_random_moments_change_nothing(
     server: HubServer, user: User, uninterrupted: list[str], seed: int
 ) -> None:
-    moments = random.Random(seed)
+    moments, kills = random.Random(seed), 0
     for _ in range(6):
-        process = user.start()
-        try:
-            process.communicate(timeout=moments.uniform(0.3, 3.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        enough = user.made_bytes() + moments.randint(1, 1_000_000)
+        kills += killed_once(lambda enough=enough: user.made_bytes() >= enough, user.start())
+    assert kills > 1
     told = user.convert()
     assert hashes(told) == uninterrupted
     assert sorted(p.suffix for p in user.out.iterdir()) == [".gguf", ".gguf", ".json", ".json"]

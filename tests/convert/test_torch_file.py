@@ -5,6 +5,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,7 +173,22 @@ def test_the_old_format_cannot_be_mapped_and_is_refused(folder: Path) -> None:
 
     path = folder / "pytorch_model.bin"
     save(path, {"a": torch.zeros(10)}, _use_new_zipfile_serialization=False)
-    with pytest.raises(ShardError, match="is damaged"):
+    with pytest.raises(ShardError, match="is in torch's old format"):
+        open_source(str(folder))
+
+
+def test_the_old_format_is_not_called_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(path: Path, **options: Any) -> None:
+        raise RuntimeError("mmap can only be used with files saved with …")
+
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(load=load))
+    path = folder / "pytorch_model.bin"
+    path.write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.")
+    with pytest.raises(ShardError, match="is in torch's old format") as caught:
+        open_source(str(folder))
+    assert "torch.save(torch.load('pytorch_model.bin')" in caught.value.hint
+    path.write_bytes(b"<html>")
+    with pytest.raises(ShardError, match="is damaged: mmap can only"):
         open_source(str(folder))
 
 

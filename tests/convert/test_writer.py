@@ -92,6 +92,11 @@ def test_sizes_are_those_of_gguf(kind: str) -> None:
     assert row_bytes(kind, 512) == 512 // stored.block * stored.bytes
 
 
+def test_a_part_has_one_ending_whatever_its_capitals() -> None:
+    assert part_name("M.GGUF", 1, 3) == "M-00002-of-00003.gguf"
+    assert part_name("M.GGUF", 0, 1) == "M.GGUF"
+
+
 def test_types_go_by_any_capitals() -> None:
     assert file_type("iq4_nl") == "IQ4_NL"
     assert file_type("q4_k") == "Q4_K_M"
