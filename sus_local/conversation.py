@@ -32,7 +32,7 @@ from sus_local.errors import (
 )
 from sus_local.feeds import Channel, Item
 from sus_local.results import Piece, Result
-from sus_local.sampling import SamplingParams, checked
+from sus_local.sampling import SamplingParams
 from sus_local.stream import Answer, Stream
 from sus_local.turn import ContextState, Turn
 from sus_local.window import Overflow, TurnPrompt, Window
@@ -153,10 +153,11 @@ class Conversation:
     def switch(self, turn: Turn | int) -> None:
         """Make the branch active that leads through ``turn`` to its newest end."""
         with self._settled():
-            leaf = self._turn(turn).id
-            while children := [t.id for t in self._turns.values() if t.parent == leaf]:
-                leaf = max(children)
-            self._active = leaf
+            below = {self._turn(turn).id}
+            for turn_id in sorted(self._turns):  # none comes before the one that it follows
+                if self._turns[turn_id].parent in below:
+                    below.add(turn_id)
+            self._active = max(below)
 
     def change_system(self, system: str | None) -> None:
         """Put another text, or none, before the first turn of every branch.
@@ -191,7 +192,7 @@ class Conversation:
 
     def fork_generate(self, text: str, *, sampling: SamplingParams | None = None) -> Result:
         """An answer beside the conversation, which it does not enter (a title, say)."""
-        params = _single(sampling)
+        params = self._single(sampling)
         with self._settled():
             prompt = self._window.prompt(self._branch(self._active), text, params)
         channel = Channel()
@@ -208,7 +209,7 @@ class Conversation:
     # One turn
 
     def _start(self, parent: int | None, text: str, sampling: SamplingParams | None) -> Stream:
-        params = _single(sampling)
+        params = self._single(sampling)
         prompt = self._window.prompt(self._branch(parent), text, params)
         exchange = _Exchange(self, parent, text, prompt, params)
         self._llm.submit(
@@ -223,6 +224,18 @@ class Conversation:
         )
         self._exchange = exchange
         return Stream(exchange.channel)
+
+    def _single(self, sampling: SamplingParams | None) -> SamplingParams:
+        """The parameters for the one answer that a message gets."""
+        params = self._llm.fill(sampling)
+        if params.n != 1:
+            raise SamplingError(
+                f"n is {params.n}, a message gets one answer",
+                hint="regenerate() gives another one",
+                name="n",
+                value=params.n,
+            )
+        return params
 
     def resume(self, exchange: _Exchange, answer: Answer, token_ids: tuple[int, ...]) -> bool:
         """Go on with an answer that filled the context, without the oldest turns.
@@ -377,7 +390,8 @@ def _by_id(turns: Iterable[Turn]) -> dict[int, Turn]:
             raise RequestError(f"a turn of the conversation is {kind}, expected Turn")
         found[turn.id] = turn
     for turn in found.values():
-        if turn.parent is not None and turn.parent not in found:
+        # Ids grow along a branch: one that leads back to itself would have no end.
+        if turn.parent is not None and not (turn.parent in found and turn.parent < turn.id):
             raise RequestError(
                 f"turn {turn.id} follows turn {turn.parent}, which is not there",
                 hint="give it too, or leave out what follows it",
@@ -385,16 +399,3 @@ def _by_id(turns: Iterable[Turn]) -> dict[int, Turn]:
                 parent=turn.parent,
             )
     return found
-
-
-def _single(sampling: SamplingParams | None) -> SamplingParams:
-    """The parameters for the one answer that a message gets."""
-    params = checked(sampling)
-    if params.n != 1:
-        raise SamplingError(
-            f"n is {params.n}, a message gets one answer",
-            hint="regenerate() gives another one",
-            name="n",
-            value=params.n,
-        )
-    return params

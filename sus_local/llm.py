@@ -13,7 +13,6 @@ import secrets
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +171,7 @@ class LLM:
             MessagesError: The messages are no conversation.
             EngineClosedError: The model was closed.
         """
-        sampling = self._fill(sampling)
+        sampling = self.fill(sampling)
         channel = Channel(sampling.n)
         encoded = self._encoder.encode(prompt, history)
         self.submit(
@@ -203,7 +202,7 @@ class LLM:
         """:meth:`stream` for asyncio; leaving the loop ends the answer."""
         import asyncio
 
-        sampling = self._fill(sampling)
+        sampling = self.fill(sampling)
         feed = AsyncFeed()
         num_open = sampling.n
         # Not on the event loop: a look for known answers waits for the engine's step to end.
@@ -266,6 +265,22 @@ class LLM:
 
         return Conversation(self, system=system, overflow=overflow, turns=turns, active=active)
 
+    def fill(self, sampling: SamplingParams | None) -> SamplingParams:
+        """Parameters with every default filled in; for what is built on this class.
+
+        Raises:
+            SamplingError: They mean nothing to this model.
+        """
+        params, num_tokens = checked(sampling), self._info.n_vocab
+        for token_id in params.stop_token_ids:
+            if not 0 <= token_id < num_tokens:
+                raise SamplingError(
+                    f"stop_token_ids names token {token_id}, the vocabulary has {num_tokens}",
+                    token_id=token_id,
+                    n_vocab=num_tokens,
+                )
+        return params.with_defaults(self._defaults)
+
     def submit(
         self,
         token_ids: Sequence[int],
@@ -279,9 +294,11 @@ class LLM:
         extend: Callable[[Answer, tuple[int, ...]], tuple[str, ...] | None] | None = None,
         attach: Callable[[Ticket], None] | None = None,
     ) -> None:
-        """Leave ``sampling.n`` requests for one prompt; for what is built on this class."""
-        sampling = self._fill(sampling)
-        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        """Leave ``sampling.n`` requests for one prompt; for what is built on this class.
+
+        Args:
+            sampling: From :meth:`fill`.
+        """
         prompt = tuple(token_ids)
         for index in range(sampling.n):
             answer = Answer(
@@ -293,8 +310,7 @@ class LLM:
                 on_done=on_done,
                 extend=extend,
             )
-            numbered = replace(sampling, seed=(seed + index) % NUM_SEEDS)
-            ticket = self.resume(answer, prompt, numbered, root=root, shift=shift)
+            ticket = self.resume(answer, prompt, sampling, index=index, root=root, shift=shift)
             if attach is not None:
                 attach(ticket)
 
@@ -304,15 +320,21 @@ class LLM:
         token_ids: tuple[int, ...],
         sampling: SamplingParams,
         *,
+        index: int = 0,
         root: bytes | None = None,
         shift: Shift | None = None,
         goes_on: bool = False,
     ) -> Ticket:
-        """Leave one request whose tokens go to ``answer``, which is new or ``goes_on``."""
-        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed % NUM_SEEDS
-        filled = self._fill(sampling)
+        """Leave one request whose tokens go to ``answer``, which is new or ``goes_on``.
+
+        Args:
+            sampling: From :meth:`fill`.
+            index: Which of several answers it is: each has a seed of its own.
+        """
+        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        seed = (seed + index) % NUM_SEEDS
         request = Request(
-            token_ids, filled, answer, root or self.root, shift, seed, goes_on=goes_on
+            token_ids, sampling, answer, root or self.root, shift, seed, goes_on=goes_on
         )
         return self._loop.submit(request)
 
@@ -326,17 +348,6 @@ class LLM:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _fill(self, sampling: SamplingParams | None) -> SamplingParams:
-        params, num_tokens = checked(sampling), self._info.n_vocab
-        for token_id in params.stop_token_ids:
-            if not 0 <= token_id < num_tokens:
-                raise SamplingError(
-                    f"stop_token_ids names token {token_id}, the vocabulary has {num_tokens}",
-                    token_id=token_id,
-                    n_vocab=num_tokens,
-                )
-        return params.with_defaults(self._defaults)
 
 
 def _continuations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,16 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sus_local import models
+from sus_local.backend.options import (
+    MOST_BYTES,
+    KvType,
+    LoadOptions,
+    check_gpu_layers,
+    check_number,
+    num_outputs,
+)
 from sus_local.errors import RequestError, from_os_error
 from sus_local.kv.blocks import digest
 from sus_local.kv.folder import SharedFolder
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import DiskTier, RamTier
 from sus_local.llm import DEFAULT_KV_RAM_BYTES, DEFAULT_MAX_SEQUENCES, LLM
+from sus_local.template import HUMAN
 
 if TYPE_CHECKING:
     from sus_local.backend.base import Backend
-    from sus_local.backend.options import LoadOptions
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_KV_DISK_BYTES = 4 << 30
 
@@ -30,7 +41,7 @@ def load(
     n_ctx: int | None = None,
     n_gpu_layers: int | Literal["auto"] = "auto",
     n_threads: int | None = None,
-    kv_type: Literal["f16", "q8_0", "q4_0"] = "f16",
+    kv_type: KvType = "f16",
     max_sequences: int = DEFAULT_MAX_SEQUENCES,
     kv_ram_bytes: int = DEFAULT_KV_RAM_BYTES,
     kv_disk_bytes: int = DEFAULT_KV_DISK_BYTES,
@@ -69,8 +80,6 @@ def load(
         with sus_local.load("sus-chat-34b-q4_k_m") as llm:
             print(llm.generate([{"role": "user", "content": "hi"}]).text)
     """
-    from sus_local.backend.options import LoadOptions
-
     path = _file_of(model)
     knobs = LoadOptions(
         n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
@@ -78,8 +87,10 @@ def load(
     _check(n_gpu_layers, kv_ram_bytes, kv_disk_bytes, kv_dir)
     planned = _prepare(path, knobs, n_gpu_layers, kv_ram_bytes, rpc)
     from sus_local.backend.llama_cpp import LlamaCpp
+    from sus_local.offload.machine import system_memory
 
-    backend = LlamaCpp(path, planned, on_progress=on_progress)
+    available = system_memory().available_bytes
+    backend = LlamaCpp(path, planned, on_progress=on_progress, most_ahead_bytes=available)
     with _closed_on_failure(backend):
         store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, kv_dir)
         return LLM(backend, store=store, max_sequences=max_sequences, path=path)
@@ -106,14 +117,7 @@ def _check(
     n_gpu_layers: object, kv_ram_bytes: object, kv_disk_bytes: object, kv_dir: object
 ) -> None:
     """Refuse what only later, with the model loaded, would turn out to be nothing."""
-    from sus_local.backend.options import MOST_BYTES, check_number
-
-    if n_gpu_layers != "auto" and not (isinstance(n_gpu_layers, int) and n_gpu_layers >= -1):
-        raise RequestError(
-            f"n_gpu_layers is {n_gpu_layers!r}",
-            hint="give auto, -1 for all, or a number",
-            n_gpu_layers=n_gpu_layers,
-        )
+    check_gpu_layers(n_gpu_layers)
     check_number("kv_ram_bytes", kv_ram_bytes, 0, MOST_BYTES)
     check_number("kv_disk_bytes", kv_disk_bytes, 0, MOST_BYTES)
     named = kv_dir is None or isinstance(kv_dir, (str, os.PathLike))
@@ -134,10 +138,20 @@ def _prepare(
     from sus_local.backend.native_limits import check_header
 
     check_file(path)
-    check_header(path)
+    _tell_other_format(path, check_header(path).metadata.get("tokenizer.chat_template"))
     if rpc:
         add_rpc_servers(rpc)
     return _planned(path, knobs, n_gpu_layers, kv_ram_bytes)
+
+
+def _tell_other_format(path: Path, chat_template: object) -> None:
+    """Log a warning where a model was trained on another chat format than messages are put in."""
+    if isinstance(chat_template, str) and HUMAN.strip() not in chat_template:
+        logger.warning(
+            "%s has a chat format of its own; messages are put in SUS-Chat's, which it was not "
+            "trained on; text in its own format: sus-local run --template raw",
+            path.name,
+        )
 
 
 def _planned(
@@ -148,7 +162,6 @@ def _planned(
     Raises:
         MemoryPlanError: The model does not fit; told before anything is loaded.
     """
-    from sus_local.backend.options import num_outputs
     from sus_local.offload.devices import find_devices, tell_missing_gpu
     from sus_local.offload.gguf_facts import read_facts
     from sus_local.offload.plan import plan

@@ -210,7 +210,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("mirostat", 0, 2),
     ("mirostat_tau", 0, _INFINITY),
     ("mirostat_eta", 0, _INFINITY),
-    ("seed", 0, 2**32 - 1),
+    ("seed", 0, NUM_SEEDS),
     ("max_tokens", 1, _INFINITY),
     ("top_logprobs", 0, MAX_TOP_LOGPROBS),
     ("n", 1, 64),
@@ -303,12 +303,3 @@ def _is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number that no float can be
         return False
-
-
-def parameter_names() -> tuple[str, ...]:
-    """The names of all parameters, in their order.
-
-    >>> parameter_names()[:2]
-    ('temperature', 'top_k')
-    """
-    return tuple(f.name for f in fields(SamplingParams))

@@ -120,7 +120,11 @@ def stored(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_turn(row: sqlite3.Row) -> SavedTurn:
-    """A turn from its row; a value that is damaged becomes an empty one."""
+    """A turn from its row.
+
+    A value that is damaged becomes an empty one; ``id``, ``parent`` and ``finish_reason`` stay as
+    they are.
+    """
     return SavedTurn(**{name: _read(name, row[name]) for name in SavedTurn.__dataclass_fields__})
 
 

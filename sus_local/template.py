@@ -7,9 +7,9 @@ makes: it encodes without special tokens and keeps the end token in the history
 a blank line stand before the first turn.
 
 A prompt is a list of segments, each encoded by itself: plain text, which never becomes a control
-token, whatever a user types; the control token that ends an answer; or token ids that are known
-already (an answer as the model wrote it). The borders lie where the model's own writing began and
-ended, so that a history encodes to the tokens that are in the KV cache.
+token, whatever a user types, or the control token that ends an answer. The borders lie where the
+model's own writing began and ended, so that a history encodes to the tokens that are in the KV
+cache.
 
 >>> render([{"role": "user", "content": "hi"}])
 '### Human: hi\\n\\n### Assistant: '
@@ -62,15 +62,7 @@ class EndOfText:
     """The control token that ends an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token ids that are known already, and the text that they stand for."""
-
-    token_ids: tuple[int, ...]
-    text: str = ""
-
-
-Segment = Text | EndOfText | Tokens
+Segment = Text | EndOfText
 Message = Mapping[str, str]
 
 
@@ -193,7 +185,7 @@ def encode(parts: Iterable[Segment], tokenize: Callable[[str], list[int]], eos: 
         if isinstance(part, Text):
             token_ids += tokenize(part.text)
         else:
-            token_ids += (eos,) if isinstance(part, EndOfText) else part.token_ids
+            token_ids.append(eos)
     return token_ids
 
 
@@ -205,12 +197,11 @@ def join_text(parts: Iterable[Segment]) -> list[Segment]:
     """
     joined: list[Segment] = []
     for part in parts:
-        text = part.text if isinstance(part, (Text, Tokens)) else None
         last = joined[-1] if joined else None
-        if text is not None and isinstance(last, Text):
-            joined[-1] = Text(last.text + text)
+        if isinstance(part, Text) and isinstance(last, Text):
+            joined[-1] = Text(last.text + part.text)
         else:
-            joined.append(part if text is None else Text(text))
+            joined.append(part)
     return joined
 
 

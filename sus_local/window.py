@@ -87,7 +87,7 @@ class Window:
         Raises:
             ContextOverflowError: It does not fit, even alone; or with ``"error"`` after the turns.
         """
-        dropped = turns[-1].num_dropped_turns if turns else 0
+        dropped = _dropped(turns)
         new = self.encode_user(text, first=not turns)
         past = self.history(turns, dropped)
         num_tokens = len(past) + len(new)
@@ -107,7 +107,7 @@ class Window:
             turns: Those before it.
             dropped: How many of them have left already.
             new: The tokens of the turn.
-            root: Where the chain of KV blocks begins as it is.
+            root: Where the chain of KV blocks begins as it is now.
 
         Raises:
             ContextOverflowError: It does not fit, even alone.
@@ -125,7 +125,7 @@ class Window:
         shift = None
         if self.overflow == "shift":
             shift = Shift(past, root, start, start + gone)
-            root = shifted_root(root, past, start, start + gone)
+            root = self._moved(self._root(turns), turns, _dropped(turns), keep)
         notices = (_notice(keep - dropped, gone),)
         return TurnPrompt((*kept, *new), new, keep, root, shift, notices)
 
@@ -141,7 +141,7 @@ class Window:
 
     def num_tokens(self, turns: Turns) -> int:
         """How many tokens of the turns are in the context."""
-        return len(self.history(turns, turns[-1].num_dropped_turns if turns else 0))
+        return len(self.history(turns, _dropped(turns)))
 
     def _too_long(self, num_tokens: int, hint: str) -> ContextOverflowError:
         n_ctx = self._llm.n_ctx
@@ -167,13 +167,24 @@ class Window:
         """Where the branch's chain of KV blocks begins: every shift gave it another root."""
         root, dropped = self._llm.root, 0
         for index, turn in enumerate(turns):
-            if turn.num_dropped_turns > dropped and self.overflow == "shift":
-                past = self.history(turns[:index], dropped)
-                start = len(self._head())
-                gone = len(past) - len(self.history(turns[:index], turn.num_dropped_turns))
-                root = shifted_root(root, past, start, start + gone)
+            root = self._moved(root, turns[:index], dropped, turn.num_dropped_turns)
             dropped = turn.num_dropped_turns
         return root
+
+    def _moved(self, root: bytes, turns: Turns, before: int, after: int) -> bytes:
+        """The root where ``after`` turns have left and not ``before``, in however many steps.
+
+        A turn does not tell the steps, and what comes next has to find its KV.
+        """
+        if self.overflow != "shift" or after <= before:
+            return root
+        past, start = self.history(turns, before), len(self._head())
+        gone = len(past) - len(self.history(turns, after))
+        return shifted_root(root, past, start, start + gone)
+
+
+def _dropped(turns: Turns) -> int:
+    return turns[-1].num_dropped_turns if turns else 0
 
 
 def _check_text(text: object, what: str) -> None:

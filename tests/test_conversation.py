@@ -300,6 +300,19 @@ def test_switching_leads_to_the_newest_end_of_a_branch() -> None:
         assert usage.prefilled_tokens == num_turn_tokens("four") - len("Hello!")
 
 
+def test_the_newest_end_may_be_on_an_older_branch() -> None:
+    with model() as llm:
+        chat = llm.conversation()
+        for text in ("one", "two"):
+            chat.ask(text)
+        first, second = chat.turns
+        chat.edit(second, "zwei").close()
+        chat.switch(second)
+        chat.ask("three")
+        chat.switch(first)
+        assert users(chat) == ["one", "two", "three"]
+
+
 def test_undo_goes_back_and_keeps_the_turn_in_the_tree() -> None:
     with model() as llm:
         chat = llm.conversation()
@@ -373,6 +386,11 @@ def test_a_turn_is_known_in_what_it_was_saved_to_and_under_another_system_text()
     [
         ([5], "a turn of the conversation is int, expected Turn"),
         ([Turn(2, 1, "x", (5,), (6,), "x")], "turn 2 follows turn 1, which is not there"),
+        ([Turn(2, 2, "x", (5,), (6,), "x")], "turn 2 follows turn 2, which is not there"),
+        (
+            [Turn(1, 2, "x", (5,), (6,), "x"), Turn(2, 1, "x", (5,), (6,), "x")],
+            "turn 1 follows turn 2, which is not there",
+        ),
     ],
 )
 def test_saved_turns_that_are_no_tree_are_refused(turns: Any, said: str) -> None:

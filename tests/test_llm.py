@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sus_local import LLM, Result, SamplingParams, Stream
+from sus_local import sampling as sampling_module
 from sus_local.backend.fake import Fake
 from sus_local.errors import (
     BackendError,
@@ -81,7 +82,7 @@ def reply(*answers: str) -> list[dict[str, str]]:
 def test_a_model_brings_its_own_sampling_defaults() -> None:
     metadata = {"general.sampling.temp": "0.3", "general.sampling.top_k": "7"}
     with model("ok", metadata=metadata) as llm:
-        filled = llm._fill(SamplingParams(top_k=9))
+        filled = llm.fill(SamplingParams(top_k=9))
     assert (filled.temperature, filled.top_k, filled.top_p) == (0.3, 9, 0.95)
 
 
@@ -183,6 +184,26 @@ def test_sampling_that_means_nothing_to_the_model_is_refused(sampling: Any, said
             with pytest.raises(SamplingError) as caught:
                 use("hi", sampling=sampling)
             assert caught.value.message == said
+
+
+def test_parameters_are_looked_at_once_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bias may have an entry for every token."""
+    seen: list[Any] = []
+    plain_bias = sampling_module._plain_bias
+
+    def count(given: Any) -> dict[int, float]:
+        seen.append(given)
+        return plain_bias(given)
+
+    params = SamplingParams(logit_bias={5: 1.0}, seed=1)
+    several = SamplingParams(logit_bias={5: 1.0}, seed=1, n=3)
+    with model("ok") as llm:
+        chat = llm.conversation()
+        monkeypatch.setattr(sampling_module, "_plain_bias", count)
+        for use in (llm.generate, chat.ask, chat.fork_generate):
+            use("hi", sampling=params)
+        _ = llm.stream("hi", sampling=several).results
+    assert seen == [{5: 1.0}] * 4
 
 
 def test_logprobs_come_for_each_token() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import sus_local
-from sus_local import loading
+from sus_local import loading, template
 from sus_local.backend import llama_cpp
 from sus_local.backend.fake import Fake
-from sus_local.errors import RequestError, StorageError
+from sus_local.errors import InvalidModelError, RequestError, StorageError
+from sus_local.offload.machine import Memory
 
 
 @pytest.fixture
@@ -62,6 +63,21 @@ def test_an_option_of_a_wrong_kind_is_refused_before_anything_is_loaded(
     assert made == []
 
 
+def test_a_file_is_read_ahead_as_far_as_memory_is_available(
+    made: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def make(path: Path, options: Any, **others: Any) -> Fake:
+        given.update(others)
+        return Fake()
+
+    monkeypatch.setattr(llama_cpp, "LlamaCpp", make)
+    monkeypatch.setattr("sus_local.offload.machine.system_memory", lambda: Memory(9000, 8000))
+    sus_local.load("model.gguf", kv_disk_bytes=0).close()
+    assert given["most_ahead_bytes"] == 8000
+
+
 def test_a_name_that_no_file_can_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(model: str) -> Path:
         raise OSError(errno.ENAMETOOLONG, "File name too long", model)
@@ -83,8 +99,14 @@ def test_what_fails_after_the_model_is_there_frees_it(
     assert [fake.closed for fake in made] == [True]
 
 
+@pytest.mark.parametrize(
+    ("architecture", "error"), [("llama", KeyboardInterrupt), ("qwen2", InvalidModelError)]
+)
 def test_what_fails_within_the_loading_frees_the_model(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    architecture: str,
+    error: type[BaseException],
 ) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -92,10 +114,28 @@ def test_what_fails_within_the_loading_frees_the_model(
     model, freed = object(), []
     monkeypatch.setattr(llama_cpp, "_load_model", lambda *_: model)
     monkeypatch.setattr(llama_cpp, "_open_context", interrupt)
+    monkeypatch.setattr(llama_cpp, "_metadata", lambda _: {"general.architecture": architecture})
     monkeypatch.setattr(llama_cpp.c, "llama_model_get_vocab", lambda model: None)
     monkeypatch.setattr(llama_cpp.c, "llama_model_free", freed.append)
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         llama_cpp.LlamaCpp(path)
     assert freed == [model]
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "told"),
+    [
+        ("<|im_start|>{{ messages[0].content }}", 1),
+        (template.CHAT_TEMPLATE, 0),
+        ("### Human: {{ messages[0].content }}", 0),
+        (None, 0),
+    ],
+)
+def test_a_model_of_another_chat_format_is_told(
+    chat_template: str | None, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    loading._tell_other_format(Path("m.gguf"), chat_template)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * told
+    assert all("m.gguf has a chat format of its own" in text for text in caplog.messages)

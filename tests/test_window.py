@@ -199,6 +199,21 @@ def test_every_shift_within_one_answer_moves_what_is_there() -> None:
         assert computed <= num_turn_tokens("long", "") + len(result.token_ids)
 
 
+def test_what_follows_an_answer_within_which_turns_left_twice_is_all_that_is_computed() -> None:
+    llm, chat = endless(19)
+    with llm:
+        result = chat.ask("long", sampling=SamplingParams(temperature=0, max_tokens=800))
+        assert (len(result.notices), chat.context.num_dropped_turns) == (2, 19)
+        for _ in range(2):
+            # The last token of the answer before has no KV yet.
+            usage = chat.ask("m", sampling=SHORT).usage
+            assert usage.prefilled_tokens <= num_turn_tokens("m", "") + 1
+        assert chat.context.num_dropped_turns == 19
+        resumed = llm.conversation(turns=chat.tree)
+        usage = resumed.ask("m", sampling=SHORT).usage
+        assert usage.prefilled_tokens <= num_turn_tokens("m", "") + 1
+
+
 def test_an_answer_goes_on_in_a_shifted_context_whoever_waits() -> None:
     llm, chat = endless(19)
     with llm:

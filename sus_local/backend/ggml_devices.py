@@ -1,12 +1,13 @@
 """The devices that the installed llama.cpp finds, asked of its ggml libraries through ctypes.
 
-Beside :mod:`sus_local.backend.llama_cpp` the one place that touches llama.cpp's shared libraries:
-the Python bindings declare ``llama.h`` only, and devices are a matter of ``ggml-backend.h``.
+The Python bindings declare ``llama.h`` only, and devices are a matter of ``ggml-backend.h``.
 """
 
 from __future__ import annotations
 
 import ctypes
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,7 +65,7 @@ class Device:
 
 
 def list_devices() -> tuple[Device, ...]:
-    """Every device of the installed llama.cpp, in the order in which it fills them.
+    """Every device of the installed llama.cpp, in the order in which it finds them.
 
     Raises:
         BackendError: llama-cpp-python is missing or its libraries cannot be loaded.
@@ -85,6 +86,25 @@ def llama_cpp_version() -> str:
     except PackageNotFoundError as error:
         hint = "pip install llama-cpp-python"
         raise BackendError("llama-cpp-python is not installed", hint=hint) from error
+
+
+def reinstall_command(backend: str = "", *, platform: str = sys.platform) -> str:
+    """The command that installs this llama-cpp-python anew, built with ``backend`` if one is named.
+
+    It is for this Python, whichever is the shell's, and leaves all other packages alone. On
+    Windows it is one of PowerShell.
+
+    >>> print(reinstall_command("CUDA", platform="linux"))  # doctest: +ELLIPSIS
+    CMAKE_ARGS="-DGGML_CUDA=on" ... -m pip install --force-reinstall ... llama-cpp-python==...
+    """
+    flag, python = f"-DGGML_{backend.upper()}=on", sys.executable or "python"
+    pip = " -m pip install --force-reinstall --no-cache-dir --no-deps "
+    pip += f"llama-cpp-python=={llama_cpp_version()}"
+    if platform == "win32":
+        setting, program = f'$env:CMAKE_ARGS="{flag}"; ', f'& "{python}"'
+    else:
+        setting, program = f'CMAKE_ARGS="{flag}" ', shlex.quote(python)
+    return (setting if backend else "") + program + pip
 
 
 def cpu_features() -> tuple[str, ...]:
@@ -127,8 +147,7 @@ def _rpc_registrar() -> Callable[[bytes], int | None]:
     name = b"ggml_backend_rpc_add_server"
     address = _call("ggml_backend_reg_get_proc_address", registry, name) if registry else None
     if not address:
-        hint = 'CMAKE_ARGS="-DGGML_RPC=on" pip install --force-reinstall --no-cache-dir '
-        hint += f"llama-cpp-python=={llama_cpp_version()}"
+        hint = reinstall_command("RPC")
         raise BackendError("the installed llama.cpp was built without RPC", hint=hint)
     return ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(address)
 
@@ -167,7 +186,7 @@ def _functions() -> dict[str, Any]:
         _silence()
         found = dict(_bind(_libraries()))
     except (ImportError, OSError, RuntimeError) as error:
-        hint = "reinstall it: pip install --force-reinstall --no-cache-dir llama-cpp-python"
+        hint = f"reinstall it: {reinstall_command()}"
         raise BackendError(f"llama.cpp's libraries cannot be loaded: {error}", hint=hint) from error
     if not found["ggml_backend_dev_count"]():
         # A build with GGML_BACKEND_DL keeps its backends in plug-ins beside libggml.

@@ -1,6 +1,6 @@
 """llama.cpp behind the :class:`sus_local.backend.base.Backend` protocol.
 
-The runtime's only importer of ``llama_cpp``; it calls the C API, not ``llama_cpp.Llama``.
+Like all of this package it calls the C API, not ``llama_cpp.Llama``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sus_local.backend.ggml_devices import has_amx, list_devices
 from sus_local.backend.llama_log import log
 from sus_local.backend.load_progress import LoadProgress
 from sus_local.backend.logit_rows import LogitRows
+from sus_local.backend.native_limits import check_architecture
 from sus_local.backend.options import (
     DEFAULT_N_CTX,
     KV_TYPES,
@@ -56,6 +57,7 @@ class LlamaCpp:
         path: The file, or any part of a split one.
         options: See :class:`LoadOptions`.
         on_progress: Told how far the loading is, from 0 to 1; what it raises ends the loading.
+        most_ahead_bytes: See :class:`LoadProgress`.
 
     Raises:
         ModelNotFoundError: No such file.
@@ -69,6 +71,7 @@ class LlamaCpp:
         options: LoadOptions | None = None,
         *,
         on_progress: Callable[[float], None] = lambda share: None,
+        most_ahead_bytes: int | None = None,
     ) -> None:
         check_file(path)
         self._model: Any = None
@@ -79,7 +82,8 @@ class LlamaCpp:
         self._closed = False
         self._abort_flag = AbortFlag()
         try:
-            self._load(path, options or LoadOptions(), LoadProgress(on_progress))
+            progress = LoadProgress(on_progress, most_ahead_bytes=most_ahead_bytes)
+            self._load(path, options or LoadOptions(), progress)
         except BaseException:
             self.close()
             raise
@@ -87,6 +91,7 @@ class LlamaCpp:
     def _load(self, path: Path, options: LoadOptions, progress: LoadProgress) -> None:
         with log.collecting() as lines:
             self._model = _load_model(path, options, lines, progress)
+            check_architecture(_metadata(self._model).get("general.architecture", ""), path)
             self._vocab = c.llama_model_get_vocab(self._model)
             self._context = _open_context(self._model, options, self._abort_flag, lines)
         self._memory = c.llama_get_memory(self._context)
@@ -286,14 +291,6 @@ def _load_model(path: Path, options: LoadOptions, lines: deque[str], progress: L
             hint="sus-local models verify tells whether the file is whole",
             path=str(path),
             log=list(lines),
-        )
-    architecture = _metadata(model).get("general.architecture", "")
-    if architecture != "llama":
-        c.llama_model_free(model)
-        raise InvalidModelError(
-            f"{path} has the architecture {architecture!r}, this program runs 'llama'",
-            hint="SUS-Chat-34B: sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M",
-            architecture=architecture,
         )
     return model
 

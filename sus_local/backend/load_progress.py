@@ -21,10 +21,15 @@ class LoadProgress:
 
     Args:
         tell: Told a share from 0 to 1, never less than before.
+        most_ahead_bytes: Files that are larger together are not read ahead: in main memory their
+            end would take the place of their beginning. None: any.
     """
 
-    def __init__(self, tell: Callable[[float], None]) -> None:
+    def __init__(
+        self, tell: Callable[[float], None], *, most_ahead_bytes: int | None = None
+    ) -> None:
         self._tell = tell
+        self._most_ahead_bytes = most_ahead_bytes
         self._done = 0.0
         self._error: BaseException | None = None
         self._callback = c.llama_progress_callback(self._on_progress)
@@ -36,10 +41,10 @@ class LoadProgress:
             share: Of the whole load.
         """
         advise = getattr(os, "posix_fadvise", None)
-        if advise is None:
-            return
         sizes = [path.stat().st_size for path in files]
-        done = 0
+        most, done = self._most_ahead_bytes, 0
+        if advise is None or (most is not None and sum(sizes) > most):
+            return
         for path, size in zip(files, sizes, strict=True):
             with path.open("rb") as file:
                 for offset in range(0, size, _STEP_BYTES):

@@ -25,8 +25,8 @@ _NO_WEIGHTS = ("Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64")
 """Element types of activations and indices, for which there is no matrix product."""
 
 
-def check_header(path: Path) -> None:
-    """Refuse a model file, or a split one, that llama.cpp would not survive.
+def check_header(path: Path) -> Header:
+    """The header of a model file; one that llama.cpp would not survive is refused, or split ones.
 
     Raises:
         InvalidModelError: With what is wrong.
@@ -35,25 +35,26 @@ def check_header(path: Path) -> None:
     """
     first, *others = split_parts(path)
     header = read_header(first, texts="tokenizer.ggml.tokens")
-    check_architecture(header, first)
+    check_architecture(header.architecture, first)
     tables = [header.tensors, *(read_header(part).tensors for part in others)]
     for why in _wrong(header, [tensor for table in tables for tensor in table]):
         raise InvalidModelError(
             f"{path} cannot be used: {why}", hint="download or convert it again", path=str(path)
         )
+    return header
 
 
-def check_architecture(header: Header, path: Path) -> None:
+def check_architecture(architecture: str, path: Path) -> None:
     """Refuse another architecture by its name.
 
     Raises:
         InvalidModelError: It is not a LLaMA.
     """
-    if header.architecture != ARCHITECTURE:
+    if architecture != ARCHITECTURE:
         raise InvalidModelError(
-            f"{path} has the architecture {header.architecture!r}, this program runs 'llama'",
+            f"{path} has the architecture {architecture!r}, this program runs 'llama'",
             hint="SUS-Chat-34B: sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M",
-            architecture=header.architecture,
+            architecture=architecture,
         )
 
 

@@ -14,17 +14,18 @@ from typing import Any, Literal
 
 from sus_local.errors import RequestError
 
-KVType = Literal["f16", "q8_0", "q4_0"]
+KvType = Literal["f16", "q8_0", "q4_0"]
 
-KV_TYPES: dict[str, tuple[int, float]] = {
+KV_TYPES: Mapping[str, tuple[int, float]] = {
     "f16": (1, 2.0),
     "q8_0": (8, 34 / 32),
     "q4_0": (2, 18 / 32),
 }
-"""ggml's number of a KV type, and bytes a value."""
+"""ggml's number of a KV type, and bytes a value; the most exact type first."""
 
 DEFAULT_N_CTX = 8192
-"""Cells of the KV cache where none are asked for and the model was trained for as many."""
+"""Cells of the KV cache where none are asked for, the model was trained for as many, and they
+fit."""
 
 _MIN_OUTPUTS = 32
 _BYTES_WORTH_A_THREAD = 32 << 20
@@ -82,7 +83,7 @@ class LoadOptions:
     n_threads: int | None = None
     n_threads_batch: int | None = None
     n_gpu_layers: int = 0
-    kv_type: KVType = "f16"
+    kv_type: KvType = "f16"
     offload_kqv: bool = True
     flash_attn: bool | None = None
     use_mmap: bool = True
@@ -129,6 +130,20 @@ def check_number(name: str, value: Any, low: float, high: float, *, whole: bool 
     if not low <= value <= high:
         raise RequestError(
             f"{name} is {value}, it has to be from {low} to {high}", name=name, value=value
+        )
+
+
+def check_gpu_layers(n_gpu_layers: object) -> None:
+    """Refuse what is neither ``"auto"`` nor a number of layers, -1 for all of them.
+
+    Raises:
+        RequestError: With the value.
+    """
+    if n_gpu_layers != "auto" and not (isinstance(n_gpu_layers, int) and n_gpu_layers >= -1):
+        raise RequestError(
+            f"n_gpu_layers is {n_gpu_layers!r}",
+            hint="give auto, -1 for all, or a number",
+            n_gpu_layers=n_gpu_layers,
         )
 
 

@@ -77,7 +77,7 @@ def _print(decided: Plan) -> None:
 
     rows = [(line.device, told(line.what), size(line.num_bytes)) for line in decided.lines]
     for device in decided.devices:
-        if used := decided.num_bytes(device):
+        if used := decided.taken_bytes(device):
             free = size(device.free_bytes)
             rows.append((device.name, t("together, of {free} free", free=free), size(used)))
     print_table([t(name) for name in ("device", "what", "size")], rows, right={2})

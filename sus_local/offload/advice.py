@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sus_local.backend.ggml_devices import Device
+from sus_local.backend.options import DEFAULT_N_CTX, KvType
 from sus_local.offload.gguf_facts import ModelFacts
-from sus_local.offload.ledger import KvType
-from sus_local.offload.plan import DEFAULT_N_CTX, Plan, plan
+from sus_local.offload.plan import Plan, context_lengths, plan
 from sus_local.offload.shapes import QUANTIZATIONS, Hyperparameters, hypothetical_facts
 
 _USUAL = "Q4_K_M"
 _NEED_IMATRIX = ("IQ1", "IQ2", "IQ3_XXS")
-_LEAST_N_CTX = 2048
 
 
 def best_plan(facts: ModelFacts, devices: Sequence[Device], *, kv_ram_bytes: int = 0) -> Plan:
@@ -73,9 +72,6 @@ def _size(decided: Plan) -> int:
 
 
 def _settings(n_ctx: int) -> Iterator[tuple[int, KvType]]:
-    while True:
-        yield n_ctx, "f16"
-        yield n_ctx, "q8_0"
-        if n_ctx // 2 < _LEAST_N_CTX:
-            return
-        n_ctx //= 2
+    for length in context_lengths(n_ctx):
+        yield length, "f16"
+        yield length, "q8_0"

@@ -24,7 +24,6 @@ __all__ = [
     "MissingGpu",
     "find_devices",
     "missing_gpu",
-    "reinstall_command",
     "tell_missing_gpu",
 ]
 
@@ -44,10 +43,6 @@ class MissingGpu:
             f"{self.name} is here, but the installed llama.cpp was built without {self.backend}: "
             f"{self.reinstall}"
         )
-
-
-_CMAKE_FLAGS = {"CUDA": "-DGGML_CUDA=on", "Metal": "-DGGML_METAL=on", "Vulkan": "-DGGML_VULKAN=on"}
-_SAME_BACKEND = {"Metal": ("Metal", "MTL"), "CUDA": ("CUDA", "ROCm", "MUSA")}
 
 
 def find_devices() -> tuple[Device, ...]:
@@ -72,13 +67,10 @@ def missing_gpu(devices: Iterable[Device]) -> MissingGpu | None:
     >>> missing_gpu([Device("CUDA0", "a GPU", "CUDA", "gpu", 1, 1)]) is None
     True
     """
-    devices = tuple(devices)
     if any(device.holds_layers for device in devices):
         return None
     for name, backend in _present_gpus():
-        served = _SAME_BACKEND.get(backend, (backend,))
-        if not any(device.backend in served for device in devices):
-            return MissingGpu(name, backend, reinstall_command(backend))
+        return MissingGpu(name, backend, ggml_devices.reinstall_command(backend))
     return None
 
 
@@ -101,20 +93,6 @@ def tell_missing_gpu(devices: Iterable[Device]) -> None:
     with contextlib.suppress(OSError):
         checked.parent.mkdir(parents=True, exist_ok=True)
         checked.write_text(version, "utf-8")
-
-
-def reinstall_command(backend: str, *, platform: str = sys.platform) -> str:
-    """The command that builds the installed llama-cpp-python anew with ``backend``.
-
-    >>> print(reinstall_command("CUDA", platform="linux"))  # doctest: +ELLIPSIS
-    CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir llama-cpp-python==...
-    """
-    flag = _CMAKE_FLAGS[backend]
-    pip = "pip install --force-reinstall --no-cache-dir "
-    pip += f"llama-cpp-python=={ggml_devices.llama_cpp_version()}"
-    if platform == "win32":
-        return f'$env:CMAKE_ARGS="{flag}"; {pip}'
-    return f'CMAKE_ARGS="{flag}" {pip}'
 
 
 def _present_gpus() -> Iterable[tuple[str, str]]:

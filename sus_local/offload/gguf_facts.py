@@ -106,7 +106,7 @@ def _facts(
     paths: tuple[Path, ...], headers: Sequence[Header], sizes: Mapping[str, int]
 ) -> ModelFacts:
     header = headers[0]
-    check_architecture(header, paths[0])
+    check_architecture(header.architecture, paths[0])
     shape = _Shape(header, paths[0])
     n_layer = shape.count("block_count", most=MOST_LAYERS)
     n_embd, n_head = shape.count("embedding_length"), shape.count("attention.head_count")

@@ -25,18 +25,11 @@ llama.cpp copies their matrices over, about one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from sus_local.backend.options import KV_TYPES, KvType
 from sus_local.offload.gguf_facts import ModelFacts
 
-KvType = Literal["f16", "q8_0", "q4_0"]
-
-KV_TYPES: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
-"""The types that a KV cache can have, the most exact first."""
-
-_KV_BLOCKS: Mapping[str, tuple[int, int]] = {"f16": (1, 2), "q8_0": (32, 34), "q4_0": (32, 18)}
 _PADDING = 256
 _FLOAT = 4
 
@@ -85,8 +78,7 @@ def kv_layer_bytes(facts: ModelFacts, shape: ContextShape) -> int:
     >>> kv_layer_bytes(facts, ContextShape(n_ctx=8192)) * facts.n_layer / 2**30
     1.875
     """
-    block, block_bytes = _KV_BLOCKS[shape.kv_type]
-    return 2 * shape.num_cells * facts.n_embd_kv * block_bytes // block
+    return int(2 * shape.num_cells * facts.n_embd_kv * KV_TYPES[shape.kv_type][1])
 
 
 def graph_bytes(facts: ModelFacts, shape: ContextShape, *, outputs: bool = True) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,19 +27,40 @@ def system_memory() -> Memory:
     return _limited(Memory(int(found.total), int(found.available)), Path("/sys/fs/cgroup"))
 
 
+_VERSIONS = (
+    ("", "memory.max", "memory.current", ("inactive_file", "active_file")),
+    (
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
+)
+"""Of control groups 2 and 1: the folder, the files of the limit and of what is used, and the names
+of the page cache in ``memory.stat``."""
+
+
 def _limited(memory: Memory, cgroup: Path) -> Memory:
-    """``memory`` cut to the limit of the control group in the folder ``cgroup``, if it has one."""
-    limit = _number(cgroup / "memory.max") or _number(cgroup / "memory" / "memory.limit_in_bytes")
-    if limit is None or limit >= memory.total_bytes:
-        return memory
-    used = _number(cgroup / "memory.current")
-    if used is None:
-        used = _number(cgroup / "memory" / "memory.usage_in_bytes") or 0
-    return Memory(limit, max(0, min(memory.available_bytes, limit - used)))
+    """``memory`` cut to the limit of the control group in the folder ``cgroup``, if it has one.
+
+    The files that were read or written last count as used there, but make way for whoever asks.
+    """
+    for name, limit_name, used_name, cached_names in _VERSIONS:
+        folder = cgroup / name
+        limit = _numbers(folder / limit_name).get("")
+        if limit is not None and limit < memory.total_bytes:
+            statistics = _numbers(folder / "memory.stat")
+            cached = sum(statistics.get(each, 0) for each in cached_names)
+            used = max(0, _numbers(folder / used_name).get("", 0) - cached)
+            return Memory(limit, max(0, min(memory.available_bytes, limit - used)))
+    return memory
 
 
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
+def _numbers(path: Path) -> dict[str, int]:
+    """The numbers in a file by the names before them; one alone has none."""
+    found = {}
+    with contextlib.suppress(OSError, ValueError):
+        for line in path.read_text().splitlines():
+            name, _, number = line.rpartition(" ")
+            found[name] = int(number)
+    return found

@@ -50,10 +50,6 @@ class Placement:
         """As llama.cpp counts them."""
         return sum(self.layers_per_gpu)
 
-    def num_bytes(self, device: Device) -> int:
-        """What ``device`` would hold."""
-        return sum(line.num_bytes for line in self.lines if line.device == device.name)
-
 
 def default_margin(device: Device) -> int:
     """Bytes to leave free: for the system in main memory, for the driver on a GPU."""
@@ -63,9 +59,24 @@ def default_margin(device: Device) -> int:
 
 
 def usable_gpus(devices: Sequence[Device]) -> tuple[Device, ...]:
-    """The devices that llama.cpp would offload to: GPUs; an integrated one only without others."""
-    gpus = tuple(device for device in devices if device.kind == "gpu")
-    return gpus or tuple(device for device in devices if device.kind == "igpu")[:1]
+    """The devices that llama.cpp would offload to, in the order in which it fills them.
+
+    Those of RPC servers come first, then GPUs; integrated ones, of one backend, only where this
+    machine has no others.
+    """
+    rpc = [device for device in devices if device.backend == "RPC"]
+    gpus = [device for device in devices if device.kind == "gpu" and device.backend != "RPC"]
+    integrated = [device for device in devices if device.kind == "igpu"]
+    same = [device for device in integrated if device.backend == integrated[0].backend]
+    return (*rpc, *(gpus or same))
+
+
+def taken_bytes(lines: Sequence[LedgerLine], device: Device, devices: Sequence[Device]) -> int:
+    """What is taken of the memory of ``device``; of main memory also by GPUs that share it."""
+    names = {device.name}
+    if device.kind == "cpu":
+        names |= {each.name for each in devices if each.shares_main_memory}
+    return sum(line.num_bytes for line in lines if line.device in names)
 
 
 @dataclass(frozen=True)
@@ -166,15 +177,9 @@ class Placer:
         return LedgerLine(device.name, what, num_layers * kv_layer_bytes(self.facts, self.shape))
 
     def _overfull(self, placement: Placement) -> Iterator[Device]:
-        host = self.devices[-1]
-        shared = 0
-        for gpu in usable_gpus(self.devices):
-            used = placement.num_bytes(gpu)
-            shared += used if gpu.shares_main_memory else 0
-            if used > self.capacity(gpu):
-                yield gpu
-        if placement.num_bytes(host) + shared > self.capacity(host):
-            yield host
+        for device in (*usable_gpus(self.devices), self.devices[-1]):
+            if taken_bytes(placement.lines, device, self.devices) > self.capacity(device):
+                yield device
 
 
 def _host_output_bytes(facts: ModelFacts, host: Device) -> int:

@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sus_local.backend.ggml_devices import Device
-from sus_local.backend.options import default_n_ubatch
+from sus_local.backend.options import (
+    DEFAULT_N_CTX,
+    KV_TYPES,
+    KvType,
+    check_gpu_layers,
+    default_n_ubatch,
+)
 from sus_local.errors import MemoryPlanError, RequestError
 from sus_local.offload.gguf_facts import ModelFacts
-from sus_local.offload.ledger import KV_TYPES, ContextShape, KvType
-from sus_local.offload.placement import LedgerLine, Placement, Placer
+from sus_local.offload.ledger import ContextShape
+from sus_local.offload.placement import LedgerLine, Placement, Placer, taken_bytes
 from sus_local.offload.scores import with_scores
 from sus_local.offload.shapes import smaller_quantizations
-
-DEFAULT_N_CTX = 8192
-"""The context length when none is asked for, if the model was trained for as much and it fits."""
 
 _LEAST_N_CTX = 2048
 
@@ -93,6 +96,10 @@ class Plan:
         names = {device.name} if device else {line.device for line in self.lines}
         return sum(line.num_bytes for line in self.lines if line.device in names)
 
+    def taken_bytes(self, device: Device) -> int:
+        """What of the memory of ``device`` it takes; of main memory also on GPUs that share it."""
+        return taken_bytes(self.lines, device, self.devices)
+
     def require(self) -> Plan:
         """This plan, if it fits.
 
@@ -103,7 +110,7 @@ class Plan:
         if self.fits:
             return self
         device = self.overfull[-1]
-        needed = self.num_bytes(device)
+        needed = self.taken_bytes(device)
         raise MemoryPlanError(
             f"{self.facts.name} with a context of {self.n_ctx} tokens needs {_gb(needed)} "
             f"of {_place_name(device)}, {_gb(device.free_bytes)} are free",
@@ -135,7 +142,7 @@ def plan(
     max_sequences: int = 1,
     n_outputs_max: int | None = None,
     flash_attn: bool | Literal["auto"] = "auto",
-    offload_kqv: bool | Literal["auto"] = "auto",
+    offload_kqv: bool = True,
     kv_ram_bytes: int = 0,
     margin_bytes: int | None = None,
 ) -> Plan:
@@ -170,14 +177,14 @@ def plan(
         n_outputs_max, kv_ram_bytes,
     )  # fmt: skip
     _check(shape, n_gpu_layers)
-    placer = Placer(facts, shape, tuple(devices), offload_kqv is not False, margin_bytes)
+    placer = Placer(facts, shape, tuple(devices), offload_kqv, margin_bytes)
     decided = _choose(placer, n_gpu_layers, open_length=n_ctx is None)
     return _prefer_scores(decided, placer, n_ubatch) if flash_attn == "auto" else decided
 
 
 def _choose(placer: Placer, layers: int | Literal["auto"], *, open_length: bool) -> Plan:
     """The plan with the longest context that fits, or one that does not and tells what would."""
-    lengths = _lengths(placer.shape.n_ctx) if open_length else (placer.shape.n_ctx,)
+    lengths = context_lengths(placer.shape.n_ctx) if open_length else (placer.shape.n_ctx,)
     for candidate in (_with(placer, n_ctx=length) for length in lengths):
         placement = _decide(candidate, layers)
         if not placement.overfull:
@@ -195,16 +202,13 @@ def _prefer_scores(decided: Plan, placer: Placer, n_ubatch: int | None) -> Plan:
 
 
 def _check(shape: ContextShape, n_gpu_layers: int | Literal["auto"]) -> None:
+    check_gpu_layers(n_gpu_layers)
     n_ctx, kv_type = shape.n_ctx, shape.kv_type
     if n_ctx < 1:
         raise RequestError(f"n_ctx is {n_ctx}, not a positive number", n_ctx=n_ctx)
     if kv_type not in KV_TYPES:
         known = ", ".join(KV_TYPES)
         raise RequestError(f"kv_type {kv_type!r} is none of {known}", kv_type=kv_type)
-    if n_gpu_layers != "auto" and n_gpu_layers < -1:
-        raise RequestError(
-            f"n_gpu_layers is {n_gpu_layers}", hint="give auto, -1 for all, or a number"
-        )
     if kv_type != "f16" and not shape.flash_attn:
         hint = "leave flash_attn at auto, or take kv_type f16"
         raise RequestError(f"a {kv_type} KV cache needs flash attention", hint=hint)
@@ -246,7 +250,7 @@ def _alternatives(placer: Placer, layers: int | Literal["auto"]) -> Iterator[Alt
     smaller_kv = _smaller_kv(placer.shape)
     if smaller_kv and fits(_with(placer, kv_type=smaller_kv)):
         yield Alternative(kv_type=smaller_kv)
-    lengths = tuple(_lengths(placer.shape.n_ctx))
+    lengths = tuple(context_lengths(placer.shape.n_ctx))
     for length in lengths[1:]:
         if fits(_with(placer, n_ctx=length)):
             yield Alternative(n_ctx=length)
@@ -278,7 +282,7 @@ def _with(
     )
 
 
-def _lengths(most: int) -> Iterator[int]:
+def context_lengths(most: int) -> Iterator[int]:
     """``most`` and its halves, down to a context that is still good for a conversation."""
     yield most
     while most // 2 >= _LEAST_N_CTX:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from click.testing import CliRunner, Result
 from sus_local.backend.ggml_devices import Device
 from sus_local.cli.doctor import doctor
 from sus_local.cli.localise import localised
-from sus_local.cli.machine_facts import _quoted
 from sus_local.cli.plan import plan
 from sus_local.errors import RequestError
 from sus_local.offload import devices
@@ -130,10 +127,3 @@ def test_the_demo_model_is_meant_by_its_short_name(command: click.Command) -> No
 def test_a_plan_refuses_what_loading_would(demo_gguf: Path, option: str, value: str) -> None:
     with pytest.raises(RequestError, match=f" is {value}, it has to be from 1 to "):
         run(plan, str(demo_gguf), option, value)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
-def test_a_command_names_the_model_as_the_shell_takes_it() -> None:
-    name = "we'ird $x `y`.gguf"
-    assert shlex.split(_quoted(name)) == [name]
-    assert _quoted("plain-Q8_0.gguf") == "plain-Q8_0.gguf"

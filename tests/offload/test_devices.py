@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_rpc_servers_need_a_build_with_rpc() -> None:
         pytest.skip("this llama.cpp was built with RPC")
     with pytest.raises(BackendError, match="without RPC") as caught:
         ggml_devices.add_rpc_servers(["127.0.0.1:1"])
-    assert "-DGGML_RPC=on" in caught.value.hint
+    assert caught.value.hint == ggml_devices.reinstall_command("RPC")
 
 
 @pytest.mark.usefixtures("nvidia")
@@ -73,8 +74,8 @@ def test_a_gpu_that_the_build_lacks_comes_with_the_command(monkeypatch: pytest.M
     assert missing is not None
     assert missing.name == NVIDIA[0]
     assert str(missing).endswith(
-        'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir '
-        f"llama-cpp-python=={version}"
+        f'CMAKE_ARGS="-DGGML_CUDA=on" {shlex.quote(sys.executable)} -m pip install '
+        f"--force-reinstall --no-cache-dir --no-deps llama-cpp-python=={version}"
     )
 
 
@@ -94,6 +95,7 @@ def test_it_is_told_once_for_each_llama_cpp(
 def test_where_nothing_can_be_remembered_it_is_told_again(
     isolated_home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    (isolated_home / "gpu-checked").unlink()
     (isolated_home / "gpu-checked").mkdir()
     for _ in range(2):
         devices.tell_missing_gpu([CPU])
@@ -105,9 +107,34 @@ def test_a_gpu_that_is_used_is_not_missing() -> None:
     assert devices.missing_gpu([CUDA, CPU]) is None
 
 
-def test_the_command_for_windows_is_for_powershell() -> None:
-    command = devices.reinstall_command("Vulkan", platform="win32")
-    assert command.startswith('$env:CMAKE_ARGS="-DGGML_VULKAN=on"; pip install')
+@pytest.mark.parametrize(
+    ("backend", "platform", "begin"),
+    [
+        ("Vulkan", "linux", "CMAKE_ARGS=\"-DGGML_VULKAN=on\" '/my venv/python' -m pip install "),
+        ("Vulkan", "win32", '$env:CMAKE_ARGS="-DGGML_VULKAN=on"; & "/my venv/python" -m pip '),
+        ("", "linux", "'/my venv/python' -m pip install --force-reinstall "),
+        ("", "win32", '& "/my venv/python" -m pip install --force-reinstall '),
+    ],
+)
+def test_the_command_is_for_this_python_and_the_shell_of_the_system(
+    backend: str, platform: str, begin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/my venv/python")
+    command = ggml_devices.reinstall_command(backend, platform=platform)
+    assert command.startswith(begin)
+    assert " --no-deps " in command
+
+
+def test_libraries_that_cannot_be_loaded_come_with_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise OSError("libllama.so is not there")
+
+    monkeypatch.setattr(ggml_devices, "_libraries", refuse)
+    with pytest.raises(BackendError, match=r"libllama\.so is not there") as caught:
+        ggml_devices._functions.__wrapped__()
+    assert caught.value.hint == f"reinstall it: {ggml_devices.reinstall_command()}"
 
 
 def test_a_machine_without_gpus_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +151,26 @@ def test_a_container_limits_memory(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("300\n")
     assert _limited(Memory(9000, 8000), tmp_path) == Memory(1000, 700)
+
+
+VERSION_2 = ("memory.max", "memory.current", "memory.stat", "")
+VERSION_1 = (
+    "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [VERSION_1, VERSION_2], ids=["1", "2"])
+@pytest.mark.parametrize(("available", "expected"), [(8000, 900), (500, 500)])
+def test_files_in_the_cache_of_a_container_make_way(
+    tmp_path: Path, version: tuple[str, ...], available: int, expected: int
+) -> None:
+    limit, used, statistics, prefix = version
+    (tmp_path / "memory").mkdir()
+    (tmp_path / limit).write_text("1000\n")
+    (tmp_path / used).write_text("980\n")
+    lines = ("anon 90", "file 880", f"{prefix}inactive_file 800", f"{prefix}active_file 80")
+    (tmp_path / statistics).write_text("\n".join(lines) + "\n")
+    assert _limited(Memory(9000, available), tmp_path) == Memory(1000, expected)
 
 
 @pytest.mark.parametrize("text", ["max\n", "9223372036854771712\n"])

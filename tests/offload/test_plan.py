@@ -8,6 +8,7 @@ import pytest
 
 from sus_local.backend.ggml_devices import Device
 from sus_local.errors import MemoryPlanError, RequestError
+from sus_local.offload.placement import usable_gpus
 from sus_local.offload.plan import Plan, plan
 from sus_local.offload.shapes import (
     SUS_CHAT_34B,
@@ -30,6 +31,10 @@ def cuda(free: float, number: int = 0) -> Device:
 
 def metal(free: float) -> Device:
     return Device("MTL0", "", "MTL", "gpu", int(free * GIB), int(free * GIB))
+
+
+def igpu(backend: str = "Vulkan", number: int = 0) -> Device:
+    return Device(f"{backend}{number}", "", backend, "igpu", 24 * GIB, 24 * GIB)
 
 
 def held(decided: Plan) -> dict[str, float]:
@@ -127,17 +132,57 @@ def test_kv_can_stay_in_main_memory() -> None:
 
 
 def test_an_integrated_gpu_is_used_only_without_another() -> None:
-    igpu = Device("Vulkan0", "", "Vulkan", "igpu", 24 * GIB, 24 * GIB)
-    assert plan(Q4_K_M, [igpu, cpu(28)]).n_gpu_layers == 61
-    both = plan(Q4_K_M, [igpu, cuda(12), cpu(28)])
+    assert plan(Q4_K_M, [igpu(), cpu(28)]).n_gpu_layers == 61
+    both = plan(Q4_K_M, [igpu(), cuda(12), cpu(28)])
     assert held(both)["Vulkan0"] == 0
     assert both.n_gpu_layers > 0
+
+
+RPC = Device("RPC0", "", "RPC", "gpu", 12 * GIB, 12 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ([cuda(24), RPC, cpu(28)], [RPC, cuda(24)]),
+        ([igpu(), RPC, cpu(28)], [RPC, igpu()]),
+        ([igpu(), igpu(number=1), igpu("SYCL"), cpu(28)], [igpu(), igpu(number=1)]),
+        ([igpu(), cuda(24), RPC, cpu(28)], [RPC, cuda(24)]),
+    ],
+)
+def test_devices_are_filled_in_the_order_of_llama_cpp(
+    machine: list[Device], expected: list[Device]
+) -> None:
+    assert usable_gpus(machine) == tuple(expected)
+
+
+def test_the_first_share_is_that_of_an_rpc_server() -> None:
+    decided = plan(Q4_K_M, [cuda(24), RPC, cpu(28)])
+    assert decided.n_gpu_layers == 61
+    assert 20 < decided.tensor_split[0] < 40 > decided.tensor_split[1]
+    assert held(decided)["RPC0"] <= 12
 
 
 def test_unified_memory_is_counted_once() -> None:
     roomy, tight = plan(Q4_K_M, [metal(24), cpu(28, 32)]), plan(Q4_K_M, [metal(24), cpu(20, 32)])
     assert roomy.fits
     assert not tight.fits
+
+
+def test_what_does_not_fit_unified_memory_is_told_with_what_the_gpu_takes_of_it() -> None:
+    decided = plan(Q4_K_M, [metal(24), cpu(20, 32)], n_ctx=8192)
+    assert held(decided)["CPU"] < 0.5
+    with pytest.raises(
+        MemoryPlanError, match=r"needs 21\.\d GiB of main memory, 20\.0 GiB are free"
+    ):
+        decided.require()
+
+
+@pytest.mark.parametrize(("total", "hint"), [(32, "close other programs"), (8, "smaller model")])
+def test_where_unified_memory_is_too_small_for_all_it_is_told_why(total: int, hint: str) -> None:
+    with pytest.raises(MemoryPlanError) as caught:
+        plan(Q4_K_M, [metal(24), cpu(4, total)]).require()
+    assert hint in caught.value.hint
 
 
 def test_quantized_kv_takes_its_share() -> None:
