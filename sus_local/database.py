@@ -42,6 +42,7 @@ class Database:
         self.path = str(path)
         self._migrations = migrations
         self._lock = threading.RLock()
+        self._is_changing = False
         with self._errors("opening"):
             if self.path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -109,17 +110,20 @@ class Database:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All of what is done in it, or none; within another one, a part of that."""
-        if self._db.in_transaction:
+        if self._is_changing:
             yield
             return
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._is_changing = True
+            self._db.execute("BEGIN IMMEDIATE")
             yield
+            self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        finally:
+            self._is_changing = False
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:

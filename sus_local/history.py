@@ -25,6 +25,8 @@ from sus_local.database import Database
 from sus_local.errors import HistoryError
 from sus_local.saved import Hit, SavedConversation, SavedTurn, stored, to_turn
 
+_OLDEST_SQLITE = (3, 34)
+"""The first with the trigram index."""
 _FEWEST_TRIGRAM = 3
 _NUMBERS = 1 << 63
 """What SQLite counts to."""
@@ -92,10 +94,17 @@ class History(Database):
 
     Raises:
         HistoryError: From here and every method: the database is locked, damaged, newer than this
-            program, or the disk is full. What was saved before is not harmed.
+            program, or the disk is full. What was saved before is not harmed. Also where this
+            Python's SQLite is too old.
     """
 
     def __init__(self, path: Path | str) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise HistoryError(
+                f"the history needs SQLite 3.34, this Python has {sqlite3.sqlite_version}",
+                hint="install sus-local in a newer Python",
+                version=sqlite3.sqlite_version,
+            )
         super().__init__(path, _MIGRATIONS)
         self._db.create_function("holds", 2, _finds, deterministic=True)
 

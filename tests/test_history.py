@@ -207,6 +207,15 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     assert caught.value.version == 99
 
 
+def test_an_sqlite_without_the_trigram_index_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 31, 1))
+    monkeypatch.setattr("sqlite3.sqlite_version", "3.31.1")
+    with pytest.raises(HistoryError, match=r"needs SQLite 3\.34, this Python has 3\.31\.1"):
+        History(tmp_path / "history.sqlite3")
+
+
 def test_a_locked_database_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sus_local.database.BUSY_SECONDS", 0.05)
     path = tmp_path / "history.sqlite3"

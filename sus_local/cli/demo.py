@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +103,20 @@ def _say_how_to_go_on() -> None:
     from sus_local.cli.output import note
 
     convert = "sus-local convert SUSTech/SUS-Chat-34B -q Q4_K_M"
+    if shutil.which("sus-local") is None and sys.prefix != sys.base_prefix:
+        note(t("Make it a command:    {command}", command=_activation()))
     note(t("Go on by hand:        {command}", command="sus-local demo --chat"))
     note(t("Get the real model:   {command}", command=convert))
     note(t("And talk to it:       {command}", command="sus-local chat SUS-Chat-34B"))
+
+
+def _activation() -> str:
+    """What makes the programs of this virtual environment commands of the shell."""
+    from sus_local.shell import quoted
+
+    folder = Path(sys.prefix)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    if os.name == "nt":
+        return quoted(str(folder / "Scripts" / "activate"))
+    return f". {quoted(str(folder / 'bin' / 'activate'))}"

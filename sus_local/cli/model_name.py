@@ -1,4 +1,4 @@
-"""The MODEL of a command line → a file. ``demo`` is the bundled demo model."""
+"""The MODEL of a command line → a file. ``demo`` is the bundled demo model, ``./demo`` a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def model_file(name: str) -> Path:
     Raises:
         ModelNotFoundError: There is none; the hint is the next command.
     """
-    if name.lower() == DEMO and not Path(name).exists():
+    if name.lower() == DEMO:
         from sus_local.demo.model import ensure_model
 
         return ensure_model()
@@ -80,7 +80,7 @@ def stored_model(name: str) -> models.StoredModel:
     Raises:
         ModelNotFoundError: There is none; the hint is the next command.
     """
-    if name.lower() == DEMO and not Path(name).exists():
+    if name.lower() == DEMO:
         return models.at_path(model_file(name))
     return models.find(name)
 

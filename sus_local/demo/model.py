@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 from sus_local import paths
-from sus_local.errors import from_os_error
+from sus_local.errors import StorageError, from_os_error
 
 FILE_TYPE = "Q8_0"
 _HASH_DIGITS = 12
+_NAME = "sus-local-demo"
 
 
 def checkpoint() -> Path:
@@ -24,11 +26,13 @@ def model_path() -> Path:
     digest = hashlib.sha256(version("sus-local").encode())
     for path in sorted(checkpoint().iterdir()):
         digest.update(path.name.encode() + path.read_bytes())
-    return paths.demo_dir() / f"sus-local-demo-{digest.hexdigest()[:_HASH_DIGITS]}-{FILE_TYPE}.gguf"
+    return paths.demo_dir() / f"{_NAME}-{digest.hexdigest()[:_HASH_DIGITS]}-{FILE_TYPE}.gguf"
 
 
 def ensure_model() -> Path:
     """The converted demo model; converts it where that was not done yet (about a second).
+
+    That of an earlier checkpoint or version is deleted then.
 
     Raises:
         ConvertError: The conversion failed.
@@ -44,6 +48,13 @@ def ensure_model() -> Path:
                 _convert(path)
         except OSError as error:
             raise from_os_error(error, doing="writing", path=path) from error
+        except NotImplementedError as error:
+            raise StorageError(
+                f"no file can be locked in {path.parent}",
+                hint="set SUS_LOCAL_HOME to another folder",
+                path=str(path),
+            ) from error
+        _delete_others(path)
     return path
 
 
@@ -53,3 +64,11 @@ def _convert(path: Path) -> None:
         from sus_local.convert import convert
 
         convert(str(checkpoint()), types=[FILE_TYPE], output=path)
+
+
+def _delete_others(path: Path) -> None:
+    """Leave only this demo model, and what on Windows a program still reads."""
+    for other in path.parent.glob(f"{_NAME}-*"):
+        if not other.name.startswith(path.stem):
+            with contextlib.suppress(OSError):
+                other.unlink()

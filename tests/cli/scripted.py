@@ -2,7 +2,8 @@
 
 The model answers by what the last question contains; the environment sets its pace and its
 context: ``SCRIPT_DELAY`` seconds a token (one byte), ``SCRIPT_N_CTX`` tokens; and how long it
-loads, ``SCRIPT_LOAD_SECONDS``, or ``FIRST,LATER`` of them.
+loads, ``SCRIPT_LOAD_SECONDS``, or ``FIRST,LATER`` of them; and how long a chat that ends waits for
+what still runs, ``SCRIPT_LAST_SECONDS``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any
 
 import sus_local
 from sus_local.backend.fake import Fake
+from sus_local.cli.chat import pump
 from sus_local.cli.main import main
 from sus_local.llm import LLM
+from sus_local.offload import gguf_facts
 
 MARKDOWN = """# Capitals
 
@@ -75,6 +78,12 @@ def load(
     return LLM(Fake(script=answer, n_ctx=n_ctx, n_batch=512, delay_s=delay), path=Path(model))
 
 
+def read_facts(path: Path | str) -> Any:
+    """Nothing: the model's file may hold anything."""
+
+
 if __name__ == "__main__":
     sus_local.load = load
+    gguf_facts.read_facts = read_facts
+    pump._LAST_SECONDS = float(os.environ.get("SCRIPT_LAST_SECONDS", pump._LAST_SECONDS))
     main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,7 @@ def test_copying_tells_the_terminal(model: str, tmp_path: Path) -> None:
         ask(terminal, "hi", "You said: hi")
         terminal.send("/copy")
         terminal.wait_for("copied 12 characters")
+        assert b"\x1b]52;c;" + b64encode(b"You said: hi") in terminal.written
 
 
 def test_ctrl_c_leaves_a_question_as_it_was(model: str) -> None:

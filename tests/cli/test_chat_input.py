@@ -132,12 +132,12 @@ def test_the_editor_writes_the_message(model: str, tmp_path: Path, keys: str) ->
 
 
 def test_leaving_while_the_model_loads(model: str) -> None:
-    with chat(model, SCRIPT_LOAD_SECONDS="30") as terminal:
+    with chat(model, SCRIPT_LOAD_SECONDS="90") as terminal:
         terminal.wait_for("loading tiny")
         terminal.type("typed meanwhile")
         terminal.wait_for(">>> typed meanwhile")
         terminal.type("\x03\x04")
-        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=10)
+        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=45)
 
 
 def test_how_far_the_loading_is_and_then_the_reading(model: str) -> None:
@@ -153,7 +153,7 @@ def test_how_far_the_loading_is_and_then_the_reading(model: str) -> None:
 
 
 def test_leaving_while_the_model_loads_again(model: str) -> None:
-    with chat(model, SCRIPT_LOAD_SECONDS="0,30") as terminal:
+    with chat(model, SCRIPT_LOAD_SECONDS="0,90", SCRIPT_LAST_SECONDS="90") as terminal:
         terminal.wait_for(READY)
         ask(terminal, "hi", "You said: hi")
         terminal.send("/set n_ctx 700")
@@ -161,7 +161,7 @@ def test_leaving_while_the_model_loads_again(model: str) -> None:
         terminal.type("typed meanwhile")
         terminal.wait_for(">>> typed meanwhile")
         terminal.type("\x03\x04")
-        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=4)
+        terminal.wait_until(lambda: not terminal.is_running, "the end", seconds=45)
 
 
 @pytest.mark.parametrize("word", ["exit", "quit"])

@@ -71,6 +71,21 @@ def test_a_conversation_goes_on_with_another_model(demo_gguf: Path, other: Path)
         terminal.wait_for(FRANCE)
 
 
+@pytest.mark.parametrize("args", [(), ("--no-history",)])
+def test_a_chat_that_saves_nothing_leaves_no_kv_blocks(
+    demo_gguf: Path, args: tuple[str, ...]
+) -> None:
+    with open_chat(str(demo_gguf), *args) as terminal:
+        terminal.wait_for(READY)
+        ask(terminal, CHINA, "The capital of China is Beijing.")
+        terminal.send("/set n_ctx 1024")
+        terminal.wait_for("n_ctx 1024")
+        ask(terminal, FRANCE, "Paris")
+        terminal.send("/bye")
+        assert terminal.wait_end() == 0
+    assert any(paths.kv_dir().rglob("*.kv")) == (args == ())
+
+
 def test_back_at_the_first_model_its_kv_cache_is_found_again(demo_gguf: Path, other: Path) -> None:
     with open_chat(str(demo_gguf)) as terminal:
         terminal.wait_for(READY)

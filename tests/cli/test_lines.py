@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -222,12 +223,13 @@ def test_a_file_without_a_conversation_is_told(
 def test_a_file_with_several_conversations_is_not_taken_for_its_first(
     talk: Talk, tmp_path: Path
 ) -> None:
-    path = tmp_path / "two.json"
+    path = tmp_path / "two talks.json"
     talk("one", "/new", "two")
     assert main.run(["history", "export", "--all", "-o", str(path)]) == 0
     status, _, err = talk(f"/load {path}")
     assert status == 1
-    assert f"two.json holds 2 conversations\nhint: sus-local history import {path}" in err
+    assert "two talks.json holds 2 conversations\nhint: sus-local history import" in err
+    assert shlex.split(err.rpartition("hint: ")[2])[3:] == [str(path)]
 
 
 def test_a_conversation_that_cannot_be_opened_ends_the_chat(

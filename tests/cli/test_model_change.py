@@ -13,7 +13,7 @@ from sus_local.backend.fake import Fake
 from sus_local.cli.chat.dialogue import Dialogue
 from sus_local.cli.chat.lines import Lines
 from sus_local.cli.chat.session import Session
-from sus_local.errors import ModelLoadError, SusLocalError
+from sus_local.errors import InvalidModelError, ModelLoadError, SusLocalError
 from sus_local.history import History
 from sus_local.llm import LLM
 from sus_local.presets import Preset
@@ -40,8 +40,13 @@ class Shelf:
         self.loaded: list[Path] = []
         self.options: dict[str, Any] = {}
         self.broken: set[Path] = set()
+        self.damaged: set[Path] = set()
         self.delay_s = 0.0
         self.in_use: LLM | None = None
+
+    def read_facts(self, path: Path) -> None:
+        if path in self.damaged:
+            raise InvalidModelError(f"{path} is damaged")
 
     def load(self, path: Path, *, on_progress: object = None, **options: Any) -> LLM:
         assert self.in_use is None or self.in_use._loop.closed, "two models at once"
@@ -60,6 +65,7 @@ class Shelf:
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     made = Shelf()
     monkeypatch.setattr("sus_local.load", made.load)
+    monkeypatch.setattr("sus_local.offload.gguf_facts.read_facts", made.read_facts)
     yield made
     if made.in_use is not None:
         made.in_use.close()
@@ -163,14 +169,39 @@ def test_where_the_other_cannot_be_loaded_the_model_comes_back(
     assert [turn.model for turn in history.turns(1)] == ["one", "one"]
 
 
+@pytest.mark.parametrize("line", ["/model other", "/preset kept", "/set n_ctx 512"])
 def test_a_file_that_is_no_model_is_refused_before_the_other_leaves(
-    shelf: Shelf, history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shelf: Shelf, named: None, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    (tmp_path / "cut.gguf").write_bytes(b"GGUF")
-    dialogue = dialogue_with(history)
-    dialogue.handle(f"/model {tmp_path / 'cut.gguf'}")
-    assert "cut.gguf" in capsys.readouterr().err
+    presets.save("kept", Preset("other"))
+    dialogue = dialogue_with(None)
+    shelf.damaged = {ONE, OTHER}
+    dialogue.handle(line)
+    assert "is damaged" in capsys.readouterr().err
     assert shelf.loaded == [ONE]
+
+
+@pytest.mark.parametrize("n_ctx", ["0", "-5"])
+def test_a_context_that_cannot_be_is_refused_before_the_model_leaves(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str], n_ctx: str
+) -> None:
+    dialogue = dialogue_with(None)
+    dialogue.handle(f"/set n_ctx {n_ctx}")
+    assert f"n_ctx is {n_ctx}, it has to be from 1" in capsys.readouterr().err
+    assert shelf.loaded == [ONE]
+
+
+@pytest.mark.parametrize("line", ["/model other", "/preset kept"])
+def test_the_model_that_a_chat_goes_on_with_is_the_one_used_last(
+    shelf: Shelf, named: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    OTHER.write_bytes(b"GGUF")
+    presets.save("kept", Preset("other"))
+    dialogue_with(None).handle(line)
+    recent = models.last_used()
+    assert recent is not None
+    assert recent.path == tmp_path / OTHER
 
 
 def test_a_model_that_cannot_be_loaded_is_not_the_one_used_last(
@@ -179,7 +210,6 @@ def test_a_model_that_cannot_be_loaded_is_not_the_one_used_last(
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"GGUF")
     shelf.broken = {path}
-    monkeypatch.setattr("sus_local.offload.gguf_facts.read_facts", lambda path: None)
     dialogue = dialogue_with(history)
     dialogue.handle(f"/model {path}")
     assert shelf.loaded == [ONE, path, ONE]
@@ -194,7 +224,6 @@ def test_without_any_model_the_chat_still_takes_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sus_local.offload.gguf_facts.read_facts", lambda path: None)
     ONE.write_bytes(b"GGUF")
     dialogue = dialogue_with(history)
     session = dialogue.session
@@ -272,7 +301,8 @@ def test_another_system_message_holds_for_turns_of_another_model(
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"one": ("one", ONE), "other": ("other", OTHER)}
-    monkeypatch.setattr("sus_local.cli.chat.preset.named_model", found.__getitem__)
+    for module in ("model", "preset"):
+        monkeypatch.setattr(f"sus_local.cli.chat.{module}.named_model", found.__getitem__)
 
 
 def test_a_preset_keeps_what_is_in_use_and_brings_it_back(

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from sus_local import models, paths
-from sus_local.cli.model_name import DEMO, model_file, model_names, named_model, remember
+from sus_local.cli.model_name import (
+    DEMO,
+    model_file,
+    model_names,
+    named_model,
+    remember,
+    stored_model,
+)
 
 
 @pytest.fixture
@@ -34,6 +41,20 @@ def test_a_model_elsewhere_is_found_by_its_path_again(
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
     monkeypatch.chdir(tmp_path)
     assert named_model("./a.gguf")[0] == str(tmp_path / "a.gguf")
+
+
+def test_the_demo_stays_the_demo_beside_a_folder_or_file_of_its_name(
+    split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sus_local.demo.model.ensure_model", lambda: split)
+    Path("demo").mkdir()
+    assert named_model("demo") == (DEMO, split)
+    assert stored_model("Demo").path == split
+    Path("demo").rmdir()
+    Path("demo").write_bytes(b"GGUF")
+    assert named_model("demo") == (DEMO, split)
+    assert named_model("./demo") == (str(tmp_path / "demo"), Path("demo"))
 
 
 def test_the_demo_is_named_and_not_remembered(split: Path) -> None:

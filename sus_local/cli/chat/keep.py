@@ -13,6 +13,7 @@ from sus_local.cli.listing import conversation_lines, hit_lines, shorten
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError, from_os_error
 from sus_local.models import find_models, list_models
+from sus_local.shell import quoted
 from sus_local.textfile import write_named
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _only(found: Sequence[Talk], path: Path) -> Talk:
     """The conversation of a file that holds one."""
     if len(found) > 1:
         several = t("{path} holds {count} conversations", path=path.name, count=len(found))
-        raise RequestError(several, hint=f"sus-local history import {path}")
+        raise RequestError(several, hint=f"sus-local history import {quoted(str(path))}")
     return found[0]
 
 

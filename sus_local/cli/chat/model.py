@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from sus_local import models, template
 from sus_local.cli.chat.about import two_columns
 from sus_local.cli.chat.keep import bring_back
-from sus_local.cli.model_name import DEMO, named_model, remember
+from sus_local.cli.model_name import DEMO, named_model
 from sus_local.cli.models import facts_of
 from sus_local.cli.sizes import count, size
 from sus_local.cli.table import table_lines
 from sus_local.cli.text import t
 from sus_local.errors import RequestError
+from sus_local.shell import quoted
 
 if TYPE_CHECKING:
     from sus_local.cli.chat.dialogue import Dialogue
@@ -23,15 +24,11 @@ def model(dialogue: Dialogue, argument: str) -> None:
     if not argument:
         _list(dialogue)
         return
-    from sus_local.offload.gguf_facts import read_facts
-
     session = dialogue.session
     name, path = named_model(argument)
-    if session.is_loaded and path.resolve() == session.path.resolve():
+    if session.uses(path):
         raise RequestError(t("{model} is the model in use", model=session.title_of_model))
-    read_facts(path)  # a file that cannot be loaded is told while the other is still there
     unanswered = session.change_model(name, path)
-    remember(name, path)
     context = session.conversation.context
     full = t("context {percent:.0f}%", percent=100 * context.num_tokens / context.n_ctx)
     dialogue.ui.say(f"{session.title_of_model} · {full}")
@@ -86,5 +83,5 @@ def show(dialogue: Dialogue, _argument: str) -> None:
         (t("checksums"), t(facts["checksums"])),
         (t("prompt format"), repr(prompt)),
     ]
-    more = t("all of it: {command}", command=f"sus-local models show {session.name}")
+    more = t("all of it: {command}", command=f"sus-local models show {quoted(session.name)}")
     dialogue.ui.say(two_columns(rows) + "\n" + more)

@@ -43,7 +43,7 @@ def _use(dialogue: Dialogue, name: str) -> None:
     """Its model, parameters and system message, for the conversation in use."""
     found, session = presets.find(name), dialogue.session
     model, path = named_model(found.model)
-    if path.resolve() != session.path.resolve() or found.n_ctx != session.n_ctx_wanted:
+    if not session.uses(path) or found.n_ctx != session.n_ctx_wanted:
         unanswered = session.change_model(model, path, n_ctx=found.n_ctx)
         bring_back(dialogue, unanswered)
     session.sampling = dict(found.sampling)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from sus_local.errors import HistoryError
 from sus_local.history import History
-from sus_local.saved import SavedTurn
 
 if TYPE_CHECKING:
     from sus_local.results import Piece
@@ -122,12 +121,6 @@ class Recorder:
         number = self.number
         if number is not None:
             self._try(lambda history: history.change_system(number, system))
-
-    def saved_turns(self) -> list[SavedTurn]:
-        """What the history holds of the conversation."""
-        if self.history is None or self.number is None:
-            return []
-        return self.history.turns(self.number)
 
     def _save(self, **columns: Any) -> None:
         turn = self._turn

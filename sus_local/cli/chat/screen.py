@@ -312,10 +312,11 @@ class Screen:
         return text
 
     def _print_rest(self) -> None:
-        """After the application has ended: what came last."""
-        self._view.finish(width=shutil.get_terminal_size().columns)
+        """After the application has ended: what came last, also of an answer that has no end."""
+        text = self._take_unprinted()
+        text += self._view.finish(width=shutil.get_terminal_size().columns)
         output = self.app.output
-        output.write_raw(self._take_unprinted().replace("\n", "\r\n"))
+        output.write_raw(text.replace("\n", "\r\n"))
         output.flush()
 
 

@@ -13,7 +13,7 @@ from sus_local.cli.chat.recorder import Recorder
 from sus_local.cli.chat.turns import answered, resume_at, to_saved, to_turn
 from sus_local.cli.chat.ui import Ui
 from sus_local.cli.failure import memory_only_lines
-from sus_local.cli.model_name import shown_name
+from sus_local.cli.model_name import remember, shown_name
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, RequestError
 from sus_local.history import History
@@ -56,7 +56,6 @@ class Session:
         sampling: Mapping[str, Any],
         system: str | None = None,
     ) -> None:
-        self.history = history
         self.path = path
         self.name = name
         self.sampling = dict(sampling)
@@ -88,15 +87,20 @@ class Session:
         """Go on with another model, or with this one loaded in another way; gives a question that
         got no answer, or nothing.
 
-        The model leaves first, so that all memory is there for the other. It comes back where that
-        one cannot be loaded.
+        The model leaves before the other is loaded, so that all memory is there for it, and comes
+        back where that one cannot be loaded. What can be seen to be wrong before is told before.
 
         Args:
-            loading: What changes of the arguments for ``load``.
+            loading: What changes of llama.cpp's knobs.
 
         Raises:
-            SusLocalError: The other model cannot be loaded.
+            SusLocalError: The other model cannot be loaded, or not in this way.
         """
+        from sus_local.backend.options import LoadOptions
+        from sus_local.offload.gguf_facts import read_facts
+
+        LoadOptions(**loading)
+        read_facts(path)
         row, turns = self.snapshot()
         before = self.name, self.path, self._loading
         self.close()
@@ -119,6 +123,7 @@ class Session:
             self.being_loaded = ""
         self.name, self.path, self._loading = name, path, dict(loading)
         self._fingerprint = self._llm.fingerprint
+        remember(name, path)
 
     def _on_progress(self, share: float) -> None:
         self.loaded_share = share
@@ -129,10 +134,9 @@ class Session:
         if llm is not None:
             llm.close()
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether there is a model that can be asked."""
-        return self._llm is not None
+    def uses(self, path: Path) -> bool:
+        """Whether the model of this file can be asked."""
+        return self._llm is not None and path.resolve() == self.path.resolve()
 
     @property
     def title_of_model(self) -> str:

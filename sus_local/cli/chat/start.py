@@ -16,7 +16,7 @@ from sus_local.cli.chat.lines import Lines
 from sus_local.cli.chat.session import Session
 from sus_local.cli.failure import memory_only_lines
 from sus_local.cli.logs import shown
-from sus_local.cli.model_name import last_or_only, named_model, remember, shown_name
+from sus_local.cli.model_name import last_or_only, named_model, shown_name
 from sus_local.cli.output import note
 from sus_local.cli.text import t
 from sus_local.errors import HistoryError, ModelNotFoundError
@@ -40,7 +40,7 @@ class Start:
         conversation: With this one.
         system: System message of new conversations.
         plain: No Markdown.
-        keep: Save the conversations.
+        keep: Save the conversations; else nothing of them reaches the disk.
         loading: Arguments for ``load``.
         sampling: Sampling parameters.
         first_lines: Sent before the user's own.
@@ -68,7 +68,7 @@ class Start:
         name, path = self._model(row)
         ui = self._ui()
         session = Session(
-            ui, history, path, name=name, loading=self.loading, sampling=self.sampling,
+            ui, history, path, name=name, loading=self._loading(), sampling=self.sampling,
             system=self.system,
         )  # fmt: skip
         dialogue = Dialogue(session, ui)
@@ -82,6 +82,10 @@ class Start:
             if history is not None:
                 history.close()
         return int(dialogue.failed and not sys.stdin.isatty())
+
+    def _loading(self) -> dict[str, Any]:
+        """Arguments for ``load``; KV blocks hold the tokens of what was said."""
+        return {**self.loading, **({} if self.keep else {"kv_disk_bytes": 0})}
 
     def _open_history(self) -> tuple[History | None, HistoryError | None]:
         """The history; without it the chat is held all the same, and the reason is told."""
@@ -130,7 +134,6 @@ class Start:
 
     def _hold(self, ui: Screen | Lines, dialogue: Dialogue, row: SavedConversation | None) -> None:
         def prepare() -> None:
-            remember(dialogue.session.name, dialogue.session.path)
             if row is not None:
                 from sus_local.cli.chat.keep import show_opened
 
