@@ -1,4 +1,5 @@
 # The two commands of a newcomer: make demo, make test. `make help` lists the rest.
+# Another Python than python3: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,6 +10,7 @@ BIN := $(VENV)/bin
 endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+.DELETE_ON_ERROR:
 .PHONY: help demo test lint types unit model docs clean
 
 help:
@@ -54,4 +56,13 @@ $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
 	@touch $@
 
 $(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c "$$PYTHON_IS_NEW_ENOUGH"
 	$(PYTHON) -m venv $(VENV)
+
+define PYTHON_IS_NEW_ENOUGH
+import sys
+if sys.version_info < (3, 10):
+    found = ".".join(map(str, sys.version_info[:2]))
+    sys.exit("Python 3.10 or newer is needed, $(PYTHON) is " + found + ": make demo PYTHON=python3.12")
+endef
+export PYTHON_IS_NEW_ENOUGH

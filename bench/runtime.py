@@ -42,6 +42,7 @@ def main() -> int:
     model = options.model or _random_model(options.cache, options.shape)
     facts = read_facts(model)
     sides.N_CTX = min(sides.N_CTX, facts.n_ctx_train)
+    sides.FLASH_ATTN = {"on": True, "off": False}.get(options.flash_attn)
     programs = find_programs(options.cache, source=options.llama_cpp, build=options.build)
     figures = []
     for figure in _run(options, model, facts, programs):
@@ -119,6 +120,7 @@ def _options() -> argparse.Namespace:
     add("--shape", choices=SHAPES, default="1.2b", help="of the random model")
     add("--only", type=_names, default=set(CASES), help=f"some of {','.join(CASES)}")
     add("--rounds", type=int, default=5, help="pairs of measurements a figure")
+    add("--flash-attn", choices=("on", "off"), help="of sus-local, instead of what it would take")
     add("--threads", type=int, default=num_physical_cores())
     add("--cache", type=Path, default=user_cache_path("sus-local-bench"))
     add("--llama-cpp", type=Path, help="llama.cpp's source, instead of downloading it")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 N_CTX = 8192
+FLASH_ATTN: bool | None = None
+"""Of sus-local; None leaves it to the memory plan."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,9 @@ def open_sus_local(model: Path, n_threads: int, kv_dir: Path) -> Iterator[SusLoc
     """The model in this project's engine, closed at the end."""
     import sus_local
 
-    with sus_local.load(model, n_ctx=N_CTX, n_threads=n_threads, kv_dir=kv_dir) as llm:
+    with sus_local.load(
+        model, n_ctx=N_CTX, n_threads=n_threads, flash_attn=FLASH_ATTN, kv_dir=kv_dir
+    ) as llm:
         yield SusLocal(llm)
 
 

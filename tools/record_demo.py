@@ -30,13 +30,16 @@ def record() -> str:
     """What a newcomer sees: a first run, with nothing converted yet."""
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "SUS_LOCAL_HOME": home, "NO_COLOR": "1", "LANG": "C.UTF-8"}
-        screen = pexpect.run(
+        screen, status = pexpect.run(
             f"{sys.executable} -m sus_local demo",
             env=environment,
             encoding="utf-8",
             timeout=120,
             dimensions=(50, 88),
+            withexitstatus=True,
         )
+    if status:
+        sys.exit(f"the demo ended with {status}:\n{screen}")
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).replace("\r\n", "\n")
     return plain.replace(home, "~/.cache/sus-local").replace(f"{ROOT}/", "").rstrip()
 

@@ -97,7 +97,7 @@ def _write_json(path: Path, value: object) -> None:
 def trained(folder: Path) -> DemoModel:
     """The model in the ``state.pt`` that training left in ``folder``."""
     model = DemoModel(Shape())
-    state = torch.load(folder / "state.pt")
+    state = torch.load(folder / "state.pt", map_location="cpu")
     model.load_state_dict(state["mean"]["weights"] or state["model"])
     return model
 
