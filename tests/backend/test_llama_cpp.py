@@ -32,6 +32,7 @@ from sus_local.errors import (
     RequestError,
     SamplingError,
 )
+from sus_local.header import read_header
 
 pytestmark = pytest.mark.model
 
@@ -492,8 +493,11 @@ def test_a_llama_without_its_tensors_is_refused(tmp_path: Path) -> None:
 def test_a_refusal_tells_the_reason(demo_gguf: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     key = b"llama.block_count\x04\0\0\0"
-    path.write_bytes(demo_gguf.read_bytes().replace(key + b"\6", key + b"\7", 1))
-    with pytest.raises(ModelLoadError, match=r"'blk\.6\.attn_norm\.weight' not found"):
+    layers = read_header(demo_gguf).metadata["llama.block_count"]
+    assert isinstance(layers, int)
+    more = demo_gguf.read_bytes().replace(key + bytes([layers]), key + bytes([layers + 1]), 1)
+    path.write_bytes(more)
+    with pytest.raises(ModelLoadError, match=rf"'blk\.{layers}\.attn_norm\.weight' not found"):
         load(path)
 
 

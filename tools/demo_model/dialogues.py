@@ -21,7 +21,7 @@ SMALL_TALK = {
     "praise": 2, "statement": 5, "who": 12, "are_you": 10, "maker": 5, "abilities": 4,
 }  # fmt: skip
 FACTS = {
-    "name": 12, "number": 13, "city": 7, "origin": 5, "room": 5, "age": 5, "friend": 10, "dog": 10,
+    "name": 12, "number": 13, "city": 9, "origin": 7, "room": 5, "age": 5, "friend": 10, "dog": 10,
     "color": 1,
 }  # fmt: skip
 _ALIKE = (("name", "friend", "dog"), ("number", "room", "age"), ("city", "origin"), ("color",))
@@ -41,6 +41,7 @@ _OPENINGS: dict[Language, tuple[str, ...]] = {
 }  # fmt: skip
 _SWITCH_LANGUAGE = 0.12
 _TELL_ALIKE = 0.5
+_PATIENT = 0.65
 _FOLLOW_UP = 0.45
 _MADE_UP_SLOT = 0.2
 _MADE_UP_MODEL = 0.3
@@ -83,8 +84,8 @@ def _joined(opening: str, template: str) -> str:
 class Dialogue:
     """An endless dialogue.
 
-    In half of them the user tells some facts, speaks for up to ``horizon`` turns of
-    other things and only then asks; in the other half all kinds of turn are mixed.
+    In most of them the user tells some facts, speaks for up to ``horizon`` turns of
+    other things and only then asks; in the others all kinds of turn are mixed.
     ``split`` is where names, words and numbers come from, ``phrasing`` where phrasings do.
     """
 
@@ -102,7 +103,7 @@ class Dialogue:
 
     def turns(self) -> Iterator[Turn]:
         """The turns, in a language that changes now and then."""
-        patient = self.rng.random() < 0.5
+        patient = self.rng.random() < _PATIENT
         for skill in self._patient_skills() if patient else self._mixed_skills():
             yield self.turn(skill)
             if self.rng.random() < _SWITCH_LANGUAGE:

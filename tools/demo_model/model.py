@@ -18,7 +18,7 @@ class Shape:
     vocabulary: int = 2560
     hidden: int = 256
     ffn: int = 768
-    layers: int = 6
+    layers: int = 7
     heads: int = 4
     kv_heads: int = 2
     rope_theta: float = 5_000_000.0

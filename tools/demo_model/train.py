@@ -86,6 +86,7 @@ _MIXED = {256: 0.62, 512: 0.2, 1024: 0.15, 2048: 0.03}
 _LONGEST = {256: 0.1, 512: 0.3, 1024: 0.5, 2048: 0.1}
 _LONGER = {256: 0.45, 512: 0.32, 1024: 0.19, 2048: 0.04}
 _FARTHER = {256: 0.2, 512: 0.33, 1024: 0.39, 2048: 0.08}
+_FARTHEST = {256: 0.12, 512: 0.28, 1024: 0.5, 2048: 0.1}
 _CALM = Stage(400, _LONGER, _TELLING, (0.04, 0.015), samples=20, share=0.7, layers=6, tokens=8192)
 """The end of a stage, whose weights are averaged."""
 PLAN = (
@@ -114,6 +115,10 @@ PLAN = (
     replace(_CALM, lengths=_FARTHER, weights=_ASKING, copy_weight=3.0, share=0.5),
     Stage(900, _FARTHER, _ASKING, (0.15, 0.04), copy_weight=3.0, layers=6, kept=0.4, tokens=8192),
     replace(_CALM, steps=300, lengths=_FARTHER, weights=_ASKING, copy_weight=3.0, share=0.6),
+    Stage(4800, _FARTHEST, _ASKING, (0.5, 0.04), copy_weight=3.0, layers=7, kept=0.6, tokens=8192),
+    replace(
+        _CALM, steps=300, lengths=_FARTHEST, weights=_ASKING, copy_weight=3.0, share=0.4, layers=7
+    ),
 )
 
 
