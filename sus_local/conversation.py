@@ -146,9 +146,8 @@ class Conversation:
         with self._settled():
             if self._active is None:
                 return None
-            last = self._turns[self._active]
-            self._active = last.parent
-            return last
+            undone, self._active = self._turns[self._active], self._turns[self._active].parent
+            return undone
 
     def switch(self, turn: Turn | int) -> None:
         """Make the branch active that leads through ``turn`` to its newest end."""

@@ -129,7 +129,6 @@ ERRORS: Mapping[str, str] = {
     "the history needs SQLite 3.34, this Python has {version}": (
         "历史记录需要 SQLite 3.34，当前 Python 的是 {version}"
     ),
-    "no file can be locked in {folder}": "{folder} 中的文件无法加锁",
     "{path} has schema version {version}, this program knows {known}": (
         "{path} 的数据库版本是 {version}，本程序只认识到 {known}"
     ),

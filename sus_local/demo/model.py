@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sus_local import paths
-from sus_local.errors import StorageError, from_os_error
+from sus_local.errors import from_os_error
 
 FILE_TYPE = "Q8_0"
 _HASH_DIGITS = 12
@@ -44,16 +44,15 @@ def ensure_model() -> Path:
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
+            lock = FileLock(path.with_suffix(".lock"))
+            with contextlib.suppress(NotImplementedError):  # where no file can be locked
+                lock.acquire()
+            try:
                 _convert(path)
+            finally:
+                lock.release()
         except OSError as error:
             raise from_os_error(error, doing="writing", path=path) from error
-        except NotImplementedError as error:
-            raise StorageError(
-                f"no file can be locked in {path.parent}",
-                hint="set SUS_LOCAL_HOME to another folder",
-                path=str(path),
-            ) from error
         _delete_others(path)
     return path
 

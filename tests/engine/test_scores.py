@@ -110,16 +110,21 @@ def test_several_texts_share_the_rows() -> None:
     assert [sink.logprobs for sink in sinks] == [expected(text) for text in texts]
 
 
-@pytest.mark.parametrize("keeps", [True, False], ids=["restored", "computed again"])
-def test_a_text_that_was_parked_goes_on_and_no_token_comes_twice(keeps: bool) -> None:
-    engine = make_engine(Opinionated(n_ctx=1024, n_batch=64), ram_bytes=1 << 20 if keeps else 0)
+def score_and_park(engine: Engine) -> list[TokenLogprob]:
+    """The scores of the text, which leaves the context when a part of it has them."""
     sequence, sink = score(engine, TEXT)
     for _ in range(3):
         step(engine)
     assert 0 < sequence.num_scored < len(TEXT) - 1
     engine.scheduler.preempt()
     run(engine)
-    assert sink.logprobs == expected(TEXT)
+    return sink.logprobs
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["restored", "computed again"])
+def test_a_text_that_was_parked_goes_on_and_no_token_comes_twice(keeps: bool) -> None:
+    engine = make_engine(Opinionated(n_ctx=1024, n_batch=64), ram_bytes=1 << 20 if keeps else 0)
+    assert score_and_park(engine) == expected(TEXT)
 
 
 @pytest.mark.parametrize("ram_bytes", [1 << 20, 0], ids=["in blocks", "in the context"])
@@ -127,13 +132,7 @@ def test_a_parked_text_takes_no_more_from_the_cache_than_was_scored(ram_bytes: i
     engine = make_engine(Opinionated(n_ctx=1024, n_batch=64, end_every=0), ram_bytes=ram_bytes)
     submit(engine, TEXT)
     run(engine)
-    sequence, sink = score(engine, TEXT)
-    for _ in range(3):
-        step(engine)
-    assert 0 < sequence.num_scored < len(TEXT) - 1
-    engine.scheduler.preempt()
-    run(engine)
-    assert sink.logprobs == expected(TEXT)
+    assert score_and_park(engine) == expected(TEXT)
 
 
 def test_scoring_ends_at_once_when_it_is_cancelled() -> None:
