@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sus_local.convert.memory import physical_memory
+from sus_local.machine import system_memory
 
 BASE_BYTES = 192 << 20
 """What the program itself takes: interpreter, libraries, tokenizer."""
@@ -114,8 +114,8 @@ def find_problems(
         disk: Folders, and the bytes that will be written in each.
     """
     problems: list[Problem] = []
-    total = physical_memory() if total_memory is None else total_memory
-    if total and memory > total:
+    total = system_memory().total_bytes if total_memory is None else total_memory
+    if memory > total:
         told = f"needs {gigabytes(memory)} of memory, this machine has {gigabytes(total)}"
         problems.append(Problem("memory", told))
     needed: Counter[int] = Counter()

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from sus_local.convert.estimates import Plan
 from sus_local.convert.manifest import describe
-from sus_local.convert.memory import peak_resident
 from sus_local.convert.meters import Conversion, Reading
 from sus_local.convert.options import Choices, Options
 from sus_local.convert.output import Output
@@ -29,6 +28,7 @@ from sus_local.convert.source import Shard, Source, open_source
 from sus_local.convert.stream import TensorTask, stream_tensors
 from sus_local.convert.verify import check_gates
 from sus_local.errors import ConvertError, DiskFullError, from_os_error
+from sus_local.machine import peak_resident
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -87,7 +87,7 @@ def load(
     _check(n_gpu_layers, kv_ram_bytes, kv_disk_bytes, kv_dir)
     planned = _prepare(path, knobs, n_gpu_layers, kv_ram_bytes, rpc)
     from sus_local.backend.llama_cpp import LlamaCpp
-    from sus_local.offload.machine import system_memory
+    from sus_local.machine import system_memory
 
     available = system_memory().available_bytes
     backend = LlamaCpp(path, planned, on_progress=on_progress, most_ahead_bytes=available)

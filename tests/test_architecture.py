@@ -24,6 +24,7 @@ LEAVES = {"errors", "sampling", "template", "results", "paths", "hub_errors"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),
+    "machine": set(),
     "results": set(),
     "sampling": {"errors"},
     "template": {"errors"},
@@ -48,7 +49,7 @@ ARROWS: dict[str, set[str]] = {
     "pull": {"errors", "candidates", "header", "hub", "models", "partial", "paths", "target"},
     "kv": LEAVES,
     "backend": LEAVES | {"header"},
-    "offload": LEAVES | {"header", "backend"},
+    "offload": LEAVES | {"header", "backend", "machine"},
     "engine": LEAVES | {"backend", "kv"},
     "answers": LEAVES | {"kv"},
     "feeds": LEAVES | {"engine"},
@@ -58,8 +59,8 @@ ARROWS: dict[str, set[str]] = {
     | {"backend", "conversation", "engine", "feeds", "kv", "prompt", "stream", "turn", "window"},
     "window": LEAVES | {"engine", "llm", "turn"},
     "conversation": LEAVES | {"feeds", "llm", "stream", "turn", "window"},
-    "loading": LEAVES | {"backend", "kv", "llm", "models", "offload"},
-    "convert": LEAVES | {"download", "header", "hub", "models", "partial", "ranges"},
+    "loading": LEAVES | {"backend", "kv", "llm", "machine", "models", "offload"},
+    "convert": LEAVES | {"download", "header", "hub", "machine", "models", "partial", "ranges"},
     "demo": LEAVES | {"convert"},
 }
 """Room → the rooms that it may import. ``cli`` may import more, and nobody ``cli``."""

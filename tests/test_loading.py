@@ -13,7 +13,7 @@ from sus_local import loading, template
 from sus_local.backend import llama_cpp
 from sus_local.backend.fake import Fake
 from sus_local.errors import InvalidModelError, RequestError, StorageError
-from sus_local.offload.machine import Memory
+from sus_local.machine import Memory
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_file_is_read_ahead_as_far_as_memory_is_available(
         return Fake()
 
     monkeypatch.setattr(llama_cpp, "LlamaCpp", make)
-    monkeypatch.setattr("sus_local.offload.machine.system_memory", lambda: Memory(9000, 8000))
+    monkeypatch.setattr("sus_local.machine.system_memory", lambda: Memory(9000, 8000))
     sus_local.load("model.gguf", kv_disk_bytes=0).close()
     assert given["most_ahead_bytes"] == 8000
 

@@ -109,7 +109,7 @@ def _print_candidates(
     from sus_local.cli.output import emit_json, note
     from sus_local.cli.sizes import size
     from sus_local.cli.table import table_lines
-    from sus_local.offload.machine import system_memory
+    from sus_local.machine import system_memory
 
     memory = system_memory().total_bytes
     fits = [each.num_bytes * _HEADROOM <= memory for each in found]

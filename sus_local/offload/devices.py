@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from sus_local import paths
 from sus_local.backend import ggml_devices
 from sus_local.backend.ggml_devices import Device
-from sus_local.offload.machine import system_memory
+from sus_local.machine import system_memory
 
 __all__ = [
     "Device",

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sus_local.convert.estimates import (
-    existing,
-    find_problems,
-    free_bytes,
-    peak_memory,
-)
-from sus_local.convert.memory import peak_resident, physical_memory
+from sus_local.convert.estimates import existing, find_problems, free_bytes, peak_memory
+from sus_local.machine import Memory
 
 
 def test_memory_of_a_34b_model_on_a_laptop_stays_small() -> None:
@@ -35,8 +30,12 @@ def test_too_little_memory_is_told_with_both_sizes(tmp_path: Path) -> None:
     assert find_problems(1, [(tmp_path, 1)], total_memory=2) == []
 
 
-def test_unknown_memory_is_no_problem(tmp_path: Path) -> None:
-    assert find_problems(1 << 60, [(tmp_path, 1)], total_memory=0) == []
+def test_memory_is_what_a_container_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sus_local.convert.estimates.system_memory", lambda: Memory(1000, 900))
+    assert find_problems(1000, [(tmp_path, 1)]) == []
+    assert [problem.resource for problem in find_problems(1001, [(tmp_path, 1)])] == ["memory"]
 
 
 def test_what_goes_to_one_disk_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +56,3 @@ def test_a_drive_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(FileNotFoundError) as caught:
         existing(Path("/absent/out"))
     assert caught.value.filename == str(Path("/absent/out"))
-
-
-def test_this_machine_is_known() -> None:
-    assert physical_memory() > 256 << 20
-    assert 1 << 20 < peak_resident() < physical_memory()

@@ -1,8 +1,9 @@
-"""This machine's memory, as far as running a model goes."""
+"""This machine's memory, and how much of it this process took."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +65,29 @@ def _numbers(path: Path) -> dict[str, int]:
             name, _, number = line.rpartition(" ")
             found[name] = int(number)
     return found
+
+
+def peak_resident() -> int:
+    """The most bytes that this process had in memory so far; 0 where it cannot be told.
+
+    >>> peak_resident() > 1 << 20
+    True
+    """
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    # Linux' getrusage counts what the parent held when it forked, too.
+    with contextlib.suppress(OSError, KeyError, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(dict(line.split(":", 1) for line in lines)["VmHWM"].split()[0]) * 1024
+    return _posix_peak()
+
+
+def _posix_peak() -> int:
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
