@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sus_local.machine import system_memory
+from sus_local.paths import existing
 
 BASE_BYTES = 192 << 20
 """What the program itself takes: interpreter, libraries, tokenizer."""
@@ -127,19 +126,6 @@ def find_problems(
             lacks = f"{gigabytes(needed[device])} of disk at {folder}, {gigabytes(free)} is free"
             problems.append(Problem("disk", f"needs {lacks}"))
     return problems
-
-
-def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists.
-
-    Raises:
-        FileNotFoundError: There is none, as on a drive of Windows that is not there.
-    """
-    resolved = folder.expanduser().absolute()
-    for path in (resolved, *resolved.parents):
-        if path.exists():
-            return path
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 def free_bytes(folder: Path) -> int:

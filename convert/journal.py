@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from sus_local.errors import OutputHeldError
+from sus_local.locks import LockFile
 
 
 @dataclass(slots=True)
@@ -100,20 +101,12 @@ class OutputLock:
     """
 
     def __init__(self, path: Path, journal: Path) -> None:
-        from filelock import FileLock
-
-        self._path, self._journal = path, journal
-        self._lock = FileLock(str(path), timeout=0)
+        self._journal = journal
+        self._lock = LockFile(path)
 
     def __enter__(self) -> OutputLock:
-        from filelock import Timeout
-
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise self._held() from None
-        except NotImplementedError:  # where no file can be locked
-            pass
+        if not self._lock.acquire():
+            raise self._held()
         return self
 
     def __exit__(
@@ -122,12 +115,10 @@ class OutputLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._path.unlink()
         self._lock.release()
 
     def _held(self) -> OutputHeldError:
-        output = self._path.name.removesuffix(".lock")
+        output = self._lock.path.name.removesuffix(".lock")
         lines = _lines(self._journal)
         owner = lines[0] if lines else {}
         who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}" if owner else "another"

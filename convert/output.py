@@ -26,6 +26,8 @@ from sus_local.models import manifest_path, read_manifest, write_manifest
 class Output:
     """One output, this process's alone while its context is entered; after :meth:`begin`, open.
 
+    Before that an earlier attempt's files stay as they are: a run begins when it holds all outputs.
+
     A file grows as it is written: on some systems one cannot be lengthened without writing zeros.
 
     Args:
@@ -96,8 +98,6 @@ class Output:
             self.journal = Journal.open(self.journal.path, self.fingerprint)
             for name in self.done.keys() - self.layout.places.keys():
                 del self.done[name]
-            # At once: a second process is told who holds the output.
-            self.journal.begin()
             self._stack = stack.pop_all()
         return self
 
@@ -107,6 +107,9 @@ class Output:
         Args:
             progress: Told the bytes of each step, :attr:`resumable_bytes` in all.
         """
+        # Only when the whole run has its locks: until then this may be the journal of another one.
+        self.journal.begin()
+        self._stack.push(self._clean_up)
         self._take_back() if self.done else self._clear_partial()
         for name, digest in list(self.done.items()):
             if self._digest(self.layout.places[name], progress) != digest:
@@ -150,7 +153,15 @@ class Output:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        self._stack.__exit__(kind, error, trace)
+
+    def _clean_up(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove what nobody can go on with, while the output is held and its files are closed."""
         useless = isinstance(error, NonFiniteError) and self._must_fail(error)
         for path in self.partial if useless else ():
             path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,13 @@ from sus_local.convert.quantize import to_bytes
 from sus_local.convert.source import Shard, Source, open_source
 from sus_local.convert.stream import TensorTask, stream_tensors
 from sus_local.convert.verify import check_gates
-from sus_local.errors import ConvertError, DiskFullError, from_os_error
+from sus_local.errors import (
+    ConvertError,
+    DiskFullError,
+    StorageError,
+    SusLocalError,
+    from_os_error,
+)
 from sus_local.machine import peak_resident
 
 if TYPE_CHECKING:
@@ -130,7 +137,16 @@ def _told(doing: str, path: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise from_os_error(error, doing=doing, path=path) from error
+        raise _storage_error(error, doing, path) from error
+
+
+def _storage_error(error: OSError, doing: str, path: Path | None) -> SusLocalError:
+    """As everywhere, but that a conversion can be made of smaller files."""
+    told = from_os_error(error, doing=doing, path=path)
+    if error.errno != errno.EFBIG:
+        return told
+    hint = "choose another disk, or convert with --split-size 4G: this one takes no larger file"
+    return StorageError(told.message, hint=hint, **told.numbers)
 
 
 def _ignore(event: object) -> None:

@@ -16,7 +16,6 @@ from sus_local.convert.config import LlamaConfig, parse_config
 from sus_local.convert.estimates import (
     Plan,
     PlannedOutput,
-    existing,
     find_problems,
     free_bytes,
     peak_memory,
@@ -35,7 +34,7 @@ from sus_local.convert.vocab import Vocabulary, read_vocabulary
 from sus_local.convert.writer import Layout, lay_out
 from sus_local.errors import ConvertError, ImatrixError, PermissionDeniedError
 from sus_local.models import read_manifest
-from sus_local.paths import models_dir
+from sus_local.paths import existing, models_dir
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,16 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sus_local import hub
 from sus_local.download import Download
 from sus_local.errors import OutputHeldError
 from sus_local.hub import Repository
+from sus_local.locks import LockFile
 from sus_local.partial import Partial
 
 from .source import Shard, Waiting
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 T = TypeVar("T")
 
@@ -48,7 +46,7 @@ class Spool:
         self.keep = keep
         self._repository = repository
         self._fetches: dict[str, Fetch[Path]] = {}
-        self._lock: BaseFileLock | None = None
+        self._lock: LockFile | None = None
 
     def path(self, shard: Shard) -> Path:
         """Where a shard lies, or would lie, in the folder."""
@@ -120,8 +118,6 @@ class Spool:
             fetch.stop()
         self._fetches.clear()
         if self._lock is not None:
-            with suppress(OSError):
-                Path(self._lock.lock_file).unlink()
             self._lock.release()
             self._lock = None
         with suppress(OSError):
@@ -146,22 +142,16 @@ class Spool:
 
     def _hold(self) -> None:
         """Two processes must not append to one partial file, nor delete each other's shards."""
-        from filelock import FileLock, Timeout
-
         if self._lock is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(str(self.folder) + ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        lock = LockFile(self.folder.with_name(self.folder.name + ".lock"))
+        if not lock.acquire():
             raise OutputHeldError(
                 f"another conversion fetches {self._repository.name} to {self.folder}",
                 hint="wait for it; one run takes several -q at once",
                 path=str(self.folder),
-            ) from None
-        except NotImplementedError:  # where no file can be locked
-            pass
+            )
         self._lock = lock
         self._clear()
 

@@ -38,6 +38,7 @@ from sus_local.turn import ContextState, Turn
 from sus_local.window import Overflow, TurnPrompt, Window
 
 if TYPE_CHECKING:
+    from sus_local.engine.loop import Ticket
     from sus_local.llm import LLM
 
 
@@ -195,14 +196,7 @@ class Conversation:
         with self._settled():
             prompt = self._window.prompt(self._branch(self._active), text, params)
         channel = Channel()
-        self._llm.submit(
-            prompt.token_ids,
-            params,
-            channel,
-            root=prompt.root,
-            shift=prompt.shift,
-            attach=channel.attach,
-        )
+        self._llm.submit(prompt.token_ids, params, channel, root=prompt.root, shift=prompt.shift)
         return Stream(channel).result
 
     # One turn
@@ -219,7 +213,6 @@ class Conversation:
             shift=prompt.shift,
             notices=prompt.notices,
             extend=exchange.extend,
-            attach=exchange.channel.attach,
         )
         self._exchange = exchange
         return Stream(exchange.channel)
@@ -256,9 +249,6 @@ class Conversation:
             return False
         if shorter.num_dropped_turns == prompt.num_dropped_turns:
             return False
-        if shorter.shift is not None:
-            cached = (*prompt.token_ids, *new[:-1])
-            shorter = replace(shorter, shift=replace(shorter.shift, token_ids=cached))
         left = params.max_tokens and params.max_tokens - len(token_ids)
         remaining = replace(params, max_tokens=left)
         root, shift = shorter.root, shorter.shift
@@ -270,7 +260,7 @@ class Conversation:
             return False
         exchange.prompt = replace(shorter, turn_token_ids=prompt.turn_token_ids)
         exchange.num_sent = len(token_ids)
-        exchange.channel.attach(ticket)
+        exchange.attach(ticket)
         return True
 
     def record(self, exchange: _Exchange, result: Result) -> None:
@@ -375,6 +365,10 @@ class _Exchange:
             self._conversation.record(self, item.result)
         self.channel.put(item)
 
+    def attach(self, ticket: Ticket) -> None:
+        """The channel cancels."""
+        self.channel.attach(ticket)
+
     def extend(self, answer: Answer, token_ids: tuple[int, ...]) -> tuple[str, ...] | None:
         """See :class:`sus_local.stream.Answer`."""
         resumed = self._conversation.resume(self, answer, token_ids)
@@ -392,8 +386,8 @@ def _by_id(turns: Iterable[Turn]) -> dict[int, Turn]:
         # Ids grow along a branch: one that leads back to itself would have no end.
         if turn.parent is not None and not (turn.parent in found and turn.parent < turn.id):
             raise RequestError(
-                f"turn {turn.id} follows turn {turn.parent}, which is not there",
-                hint="give it too, or leave out what follows it",
+                f"turn {turn.id} follows turn {turn.parent}, which does not come before it",
+                hint="give that one too, with a smaller id, or leave out what follows it",
                 turn_id=turn.id,
                 parent=turn.parent,
             )

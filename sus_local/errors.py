@@ -47,6 +47,7 @@ of the error as well, so that a program need not read the message.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,27 @@ class ContextOverflowError(RequestError):
     """More tokens than the context holds."""
 
 
+def prompt_too_long(
+    num_tokens: int,
+    n_ctx: int,
+    *,
+    at_least: bool = False,
+    hint: str = "shorten it, or load the model with a larger n_ctx",
+) -> ContextOverflowError:
+    """What is told of a prompt of so many tokens, or of more than can be known.
+
+    >>> prompt_too_long(9, 8).message
+    'the prompt has 9 tokens, the context holds 8 with the answer'
+    """
+    has = f"at least {num_tokens}" if at_least else f"{num_tokens}"
+    return ContextOverflowError(
+        f"the prompt has {has} tokens, the context holds {n_ctx} with the answer",
+        hint=hint,
+        num_tokens=num_tokens,
+        n_ctx=n_ctx,
+    )
+
+
 class SamplingError(RequestError):
     """A sampling parameter is out of range."""
 
@@ -233,8 +255,6 @@ def from_os_error(error: OSError, *, doing: str, path: Path | str | None = None)
     >>> from_os_error(full, doing="writing", path="a.gguf").message
     'no space left on the device while writing a.gguf'
     """
-    import errno
-
     where = str(error.filename or path or "")
     winerror = getattr(error, "winerror", None)
     full = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -251,7 +271,23 @@ def from_os_error(error: OSError, *, doing: str, path: Path | str | None = None)
             f"no permission while {doing} {where}".rstrip(), hint=hint, path=where
         )
     reason = (error.strerror or str(error)).lower()
-    hint = "check the path, and the disk that it is on"
-    if error.errno == errno.EFBIG:
-        hint = "choose another disk, or convert with --split-size 4G: this one takes no larger file"
+    hint = _next_step(error.errno)
     return StorageError(f"{reason} while {doing} {where}".rstrip(), hint=hint, path=where)
+
+
+_OF_A_PLACE = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.EINVAL, errno.EILSEQ, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE),
+    errno.EOPNOTSUPP,
+}
+"""What is wrong with a path, or with the disk that it is on."""
+
+
+def _next_step(number: int | None) -> str:
+    if number in _OF_A_PLACE:
+        return "check the path, and the disk that it is on"
+    if number == errno.EFBIG:
+        return "choose another disk: this one takes no larger file"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "close other programs, or raise the limit of open files (ulimit -n)"
+    return ""

@@ -7,7 +7,7 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from sus_local.engine.loop import Ticket, check_may_wait
+from sus_local.engine.loop import INTERRUPTIBLE_S, Ticket, check_may_wait, wait_for
 from sus_local.engine.sequence import Finish
 from sus_local.errors import EngineClosedError, SusLocalError
 from sus_local.results import Piece, TokenLogprob
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 Item = Piece | SusLocalError
 
-_INTERRUPTIBLE_S = 0.2
-"""Windows lets no Ctrl-C through to a wait without end."""
-
 
 class Feed(Protocol):
     """Takes pieces from the engine's thread; it must not wait."""
 
     def put(self, item: Item) -> None:
         """Take a piece, or the error that ends the answer."""
+        ...
+
+    def attach(self, ticket: Ticket) -> None:
+        """Take the way to cancel the request that the pieces come from."""
         ...
 
 
@@ -37,7 +38,7 @@ class _Requests:
         self._cancelled = False
 
     def attach(self, ticket: Ticket) -> None:
-        """For the model: a request to cancel with the rest."""
+        """For the model: a request to cancel with the rest, at once where they are already."""
         self._tickets.append(ticket)
         if self._cancelled:
             ticket.cancel()
@@ -84,13 +85,12 @@ class Channel(_Requests):
         """Wait for the next piece."""
         while True:
             with contextlib.suppress(Empty):
-                return self._queue.get(timeout=_INTERRUPTIBLE_S)
+                return self._queue.get(timeout=INTERRUPTIBLE_S)
 
     def wait(self) -> None:
         """Wait until the answer is complete, or failed; takes no piece away."""
-        self.check_may_wait()
-        while not self._done.wait(_INTERRUPTIBLE_S):
-            pass
+        if not self.done:
+            wait_for(self._done)
 
     def check_may_wait(self) -> None:
         """See :func:`sus_local.engine.loop.check_may_wait`."""
@@ -167,9 +167,7 @@ class Scores:
             SusLocalError: They will not come.
         """
         try:
-            check_may_wait()
-            while not self._done.wait(_INTERRUPTIBLE_S):
-                pass
+            wait_for(self._done)
         except BaseException:
             ticket.cancel()
             raise

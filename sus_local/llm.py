@@ -13,6 +13,7 @@ import secrets
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ class LLM:
         engine = Engine(backend, store, max_sequences=max_sequences)
         self._loop = EngineLoop(engine)
         # Neither these nor the engine's thread hold the model: it could not be dropped.
-        self._encoder = PromptEncoder(backend, _continuations(self._loop, self.root))
+        self._encoder = PromptEncoder(backend, partial(store.following, self.root))
         self._at_drop = weakref.finalize(self, _stop, self._loop, self.name)
         self._at_drop.atexit = False
 
@@ -130,12 +131,11 @@ class LLM:
 
         An answer of this model that comes back as text takes its own tokens again, so that its KV
         is found; ``history="retokenize"`` encodes the text anew, as the transformers loop does.
-        An answer that this object did not give is looked for in the prompt cache: that waits for
-        the end of the batch that runs, for seconds beside a long prompt.
+        An answer that this object did not give is looked for in the prompt cache.
 
         Raises:
             MessagesError: The messages are no conversation.
-            EngineClosedError: The model was closed, and there is an answer to look for.
+            EngineClosedError: The model was closed.
         """
         return self._encoder.messages(messages, history)
 
@@ -156,10 +156,7 @@ class LLM:
         sampling: SamplingParams | None = None,
         history: template.History = "exact",
     ) -> Stream:
-        """An answer as it comes.
-
-        Returns at once, but for messages with an answer that this object did not give; see
-        :meth:`encode`.
+        """An answer as it comes; returns at once.
 
         Args:
             prompt: Plain text, messages, or token ids.
@@ -174,9 +171,7 @@ class LLM:
         sampling = self.fill(sampling)
         channel = Channel(sampling.n)
         encoded = self._encoder.encode(prompt, history)
-        self.submit(
-            encoded.token_ids, sampling, channel, on_done=encoded.remember, attach=channel.attach
-        )
+        self.submit(encoded.token_ids, sampling, channel, on_done=encoded.remember)
         return Stream(channel, sampling.n, model=self)
 
     async def agenerate(
@@ -205,9 +200,9 @@ class LLM:
         sampling = self.fill(sampling)
         feed = AsyncFeed()
         num_open = sampling.n
-        # Not on the event loop: a look for known answers waits for the engine's step to end.
+        # Not on the event loop: a megabyte of text takes seconds.
         encoded = await asyncio.to_thread(self._encoder.encode, prompt, history)
-        self.submit(encoded.token_ids, sampling, feed, on_done=encoded.remember, attach=feed.attach)
+        self.submit(encoded.token_ids, sampling, feed, on_done=encoded.remember)
         try:
             while num_open:
                 piece = await feed.get()
@@ -263,6 +258,7 @@ class LLM:
         """
         from sus_local.conversation import Conversation
 
+        self._encoder.tell_other_format()
         return Conversation(self, system=system, overflow=overflow, turns=turns, active=active)
 
     def fill(self, sampling: SamplingParams | None) -> SamplingParams:
@@ -292,7 +288,6 @@ class LLM:
         notices: tuple[str, ...] = (),
         on_done: Callable[[Result], None] | None = None,
         extend: Callable[[Answer, tuple[int, ...]], tuple[str, ...] | None] | None = None,
-        attach: Callable[[Ticket], None] | None = None,
     ) -> None:
         """Leave ``sampling.n`` requests for one prompt; for what is built on this class.
 
@@ -310,9 +305,7 @@ class LLM:
                 on_done=on_done,
                 extend=extend,
             )
-            ticket = self.resume(answer, prompt, sampling, index=index, root=root, shift=shift)
-            if attach is not None:
-                attach(ticket)
+            feed.attach(self.resume(answer, prompt, sampling, index=index, root=root, shift=shift))
 
     def resume(
         self,
@@ -348,17 +341,6 @@ class LLM:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _continuations(
-    loop: EngineLoop, root: bytes
-) -> Callable[[Sequence[int]], list[tuple[int, ...]]]:
-    """What looks for answers in the prompt cache."""
-
-    def following(token_ids: Sequence[int]) -> list[tuple[int, ...]]:
-        return loop.call(lambda: list(loop.engine.store.following(root, token_ids)))
-
-    return following
 
 
 def _stop(loop: EngineLoop, name: str) -> None:

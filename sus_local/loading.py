@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,12 +24,9 @@ from sus_local.kv.folder import SharedFolder
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import DiskTier, RamTier
 from sus_local.llm import DEFAULT_KV_RAM_BYTES, DEFAULT_MAX_SEQUENCES, LLM
-from sus_local.template import HUMAN
 
 if TYPE_CHECKING:
     from sus_local.backend.base import Backend
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_KV_DISK_BYTES = 4 << 30
 
@@ -138,20 +134,10 @@ def _prepare(
     from sus_local.backend.native_limits import check_header
 
     check_file(path)
-    _tell_other_format(path, check_header(path).metadata.get("tokenizer.chat_template"))
+    check_header(path)
     if rpc:
         add_rpc_servers(rpc)
     return _planned(path, knobs, n_gpu_layers, kv_ram_bytes)
-
-
-def _tell_other_format(path: Path, chat_template: object) -> None:
-    """Log a warning where a model was trained on another chat format than messages are put in."""
-    if isinstance(chat_template, str) and HUMAN.strip() not in chat_template:
-        logger.warning(
-            "%s has a chat format of its own; messages are put in SUS-Chat's, which it was not "
-            "trained on; text in its own format: sus-local run --template raw",
-            path.name,
-        )
 
 
 def _planned(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sus_local.errors import OutputHeldError
+from sus_local.locks import LockFile
 
 PARTIAL_SUFFIX = ".part"
 ETAG_SUFFIX = ".etag"
@@ -96,21 +97,13 @@ def held(path: Path, *, lock: str = "") -> Iterator[None]:
     Raises:
         OutputHeldError: Another process holds it.
     """
-    from filelock import FileLock, Timeout
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = FileLock(path.with_name(lock or f".{path.name}.lock"))
-    try:
-        holder.acquire(timeout=0)
-    except Timeout:
+    holder = LockFile(path.with_name(lock or f".{path.name}.lock"))
+    if not holder.acquire():
         raise OutputHeldError(
             f"another process writes {path.name}", hint="wait for it", path=str(path)
-        ) from None
-    except NotImplementedError:  # where no file can be locked
-        pass
+        )
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.unlink(holder.lock_file)
         holder.release()

@@ -62,3 +62,15 @@ def kv_dir() -> Path:
 def demo_dir() -> Path:
     """The converted demo model."""
     return cache_dir() / "demo"
+
+
+def existing(folder: Path) -> Path:
+    """A folder, or the nearest one above it that is there.
+
+    Raises:
+        FileNotFoundError: There is none, as on a drive of Windows that is not there.
+    """
+    for path in (folder.absolute(), *folder.absolute().parents):
+        if path.exists():
+            return path
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))

@@ -8,16 +8,20 @@ True
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sus_local import template
 from sus_local.answers import AnswerMemory, standing_for
 from sus_local.backend.base import Backend
-from sus_local.errors import ContextOverflowError, RequestError
+from sus_local.errors import RequestError, prompt_too_long
 from sus_local.results import Result
+
+logger = logging.getLogger(__name__)
 
 Prompt = str | Sequence[template.Message] | Sequence[int]
 """Plain text (encoded as it is), messages (in the chat format), or token ids."""
@@ -103,6 +107,12 @@ class PromptEncoder:
             return template.encode(template.join_text(parts), self.tokenize, self._info.eos)
         return [token_id for run in self._runs(parts) for token_id in run]
 
+    def tell_other_format(self) -> None:
+        """Log a warning where the model was trained on another chat format than messages take."""
+        chat_template = self._info.metadata.get("tokenizer.chat_template", template.HUMAN)
+        if template.HUMAN.strip() not in chat_template:
+            _tell_other_format(self._info.name)
+
     def check_length(self, text: str) -> None:
         """Refuse a text that cannot fit before it is tokenized, which takes seconds a megabyte.
 
@@ -115,13 +125,7 @@ class PromptEncoder:
         longest = max(map(len, map(self._backend.token_bytes, range(self._info.n_vocab))))
         fewest = -(-len(text.encode(errors="surrogatepass")) // max(1, longest))
         if fewest >= n_ctx:
-            raise ContextOverflowError(
-                f"the prompt has at least {fewest} tokens, "
-                f"the context holds {n_ctx} with the answer",
-                hint="shorten it, or load the model with a larger n_ctx",
-                num_tokens=fewest,
-                n_ctx=n_ctx,
-            )
+            raise prompt_too_long(fewest, n_ctx, at_least=True)
 
     def check_ids(self, token_ids: Iterable[Any]) -> list[int]:
         """The same ids as numbers of Python.
@@ -148,6 +152,7 @@ class PromptEncoder:
         self, messages: Sequence[template.Message], history: template.History
     ) -> EncodedPrompt:
         parts = template.segments(messages)
+        self.tell_other_format()
         self.check_length("".join(part.text for part in parts if isinstance(part, template.Text)))
         if history == "retokenize":
             return EncodedPrompt(tuple(self.messages(messages, history)))
@@ -181,9 +186,22 @@ class PromptEncoder:
     def _known_answer(self, token_ids: list[int], text: str) -> tuple[int, ...] | None:
         """The tokens of an answer that this process, or one before it, generated."""
         known = self._answers.recall(token_ids, text)
-        if known is not None:
-            return known
-        return self._answers.find(text, self._continuations(token_ids), self._backend.token_bytes)
+        if known is None and text:
+            futures = self._continuations(token_ids)
+            known = self._answers.find(text, futures, self._backend.token_bytes)
+            if known is not None:
+                self._answers.remember(token_ids, text, known)
+        return known
+
+
+@cache
+def _tell_other_format(name: str) -> None:
+    """Once a model: it may be loaded again and again."""
+    logger.warning(
+        "%s has a chat format of its own; messages are put in SUS-Chat's, which it was not "
+        "trained on; text in its own format: sus-local run --template raw",
+        name,
+    )
 
 
 def _check_history(history: object) -> None:

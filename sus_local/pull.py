@@ -16,7 +16,7 @@ from sus_local.header import MAGIC
 from sus_local.hub import Repository
 from sus_local.models import StoredModel
 from sus_local.partial import held
-from sus_local.target import Target, existing
+from sus_local.target import Target
 
 _ARCHITECTURE = b"general.architecture"
 
@@ -167,7 +167,7 @@ def _architecture(start: bytes) -> str:
 
 
 def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(existing(folder)).free
+    free = shutil.disk_usage(paths.existing(folder)).free
     if needed > free:
         raise DiskFullError(
             f"{needed / 1e9:.2f} GB are needed at {folder}, {free / 1e9:.2f} GB are free",

@@ -21,7 +21,7 @@ from sus_local.errors import SamplingError
 MAX_TOP_LOGPROBS = 100
 
 NUM_SEEDS = 2**32 - 1
-"""llama.cpp takes the number after the last one for "a random one"."""
+"""From 0 on; llama.cpp takes the number after the last one for "a random one"."""
 
 _LEAST_TEMPERATURE = 1e-6
 """Below it a difference of logits that a float can tell decides alone; far below, logits divided
@@ -210,7 +210,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("mirostat", 0, 2),
     ("mirostat_tau", 0, _INFINITY),
     ("mirostat_eta", 0, _INFINITY),
-    ("seed", 0, NUM_SEEDS),
+    ("seed", 0, NUM_SEEDS - 1),
     ("max_tokens", 1, _INFINITY),
     ("top_logprobs", 0, MAX_TOP_LOGPROBS),
     ("n", 1, 64),

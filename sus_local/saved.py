@@ -122,10 +122,16 @@ def stored(columns: Mapping[str, Any]) -> dict[str, Any]:
 def to_turn(row: sqlite3.Row) -> SavedTurn:
     """A turn from its row.
 
-    A value that is damaged becomes an empty one; ``id``, ``parent`` and ``finish_reason`` stay as
-    they are.
+    A value that is damaged becomes an empty one, a parent that is not before the turn None; ``id``
+    and ``finish_reason`` stay as they are.
     """
-    return SavedTurn(**{name: _read(name, row[name]) for name in SavedTurn.__dataclass_fields__})
+    values = {name: _read(name, row[name]) for name in SavedTurn.__dataclass_fields__}
+    return SavedTurn(**{**values, "parent": _parent(values["parent"], values["id"])})
+
+
+def _parent(value: Any, turn: int) -> int | None:
+    """Ids grow along a branch: one that led back to itself would have no end."""
+    return value if isinstance(value, int) and value < turn else None
 
 
 def _read(name: str, value: Any) -> Any:

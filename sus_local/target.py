@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from sus_local.header import MAGIC
 from sus_local.hub import HubFile, Repository
 from sus_local.models import StoredModel
 from sus_local.partial import Partial
+from sus_local.paths import existing
 from sus_local.shell import quoted
 
 _FIRST_BYTES = 1 << 16
@@ -186,18 +186,6 @@ class Target:
 
     def _cached(self) -> Path | None:
         return hub.find_cached(self.repository, self.file.name)
-
-
-def existing(folder: Path) -> Path:
-    """A folder, or the nearest above it that is there.
-
-    Raises:
-        FileNotFoundError: There is none, not even its drive.
-    """
-    for path in (folder.absolute(), *folder.absolute().parents):
-        if path.exists():
-            return path
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 def _same_disk(source: Path, path: Path) -> bool:

@@ -3,16 +3,22 @@
 Each turn has the token ids of its prompt and of its answer as they were, so the history is never
 encoded again. Where the context is full, whole oldest turns leave, never the system text; so many
 that half of the context is free, or they would leave at every turn from then on.
+
+The first tokens of all keep their KV, also where there is no system text: a model rests much of its
+attention on them, and writes nonsense once they are gone (https://arxiv.org/abs/2309.17453). Every
+turn begins with the same few, so the oldest one that stays takes over those of the first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from sus_local import template
-from sus_local.engine.sequence import Shift, shifted_root
-from sus_local.errors import ContextOverflowError, MessagesError, RequestError
+from sus_local.engine.sequence import Shift
+from sus_local.errors import MessagesError, RequestError, prompt_too_long
+from sus_local.kv.prefix import common_length
 from sus_local.sampling import SamplingParams
 from sus_local.turn import Turn
 
@@ -26,6 +32,9 @@ Turns = tuple[Turn, ...]
 
 _MAX_RESERVE_TOKENS = 1024
 """Kept free for an answer that names no ``max_tokens``, if a quarter of the context is not less."""
+
+_NUM_SINKS = 4
+"""Tokens after the system text whose KV stays; more do not help, says the paper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,11 @@ class Window:
         if num_tokens + self._reserve(sampling) <= self._llm.n_ctx:
             return TurnPrompt((*past, *new), new, dropped, root)
         if self.overflow == "error" and turns:
-            raise self._too_long(num_tokens, "start a new conversation, or load a larger n_ctx")
+            raise prompt_too_long(
+                num_tokens,
+                self._llm.n_ctx,
+                hint="start a new conversation, or load a larger n_ctx",
+            )
         return self.drop_turns(turns, dropped, new, root)
 
     def drop_turns(
@@ -118,20 +131,19 @@ class Window:
             keep += 1
         kept = self.history(turns, keep)
         if len(kept) + len(new) >= n_ctx:
-            raise self._too_long(len(kept) + len(new), "shorten it, or load a larger n_ctx")
+            raise prompt_too_long(len(kept) + len(new), n_ctx)
         if keep == dropped:
             return TurnPrompt((*past, *new), new, dropped, root)
-        start, gone = len(self._head()), len(past) - len(kept)
         shift = None
         if self.overflow == "shift":
-            shift = Shift(past, root, start, start + gone)
-            root = self._moved(self._root(turns), turns, _dropped(turns), keep)
-        notices = (_notice(keep - dropped, gone),)
+            shift = self._shift(root, past, kept, new)
+            root = self._moved(self._root(turns), turns, _dropped(turns), keep, new)
+        notices = (_notice(keep - dropped, len(past) - len(kept)),)
         return TurnPrompt((*kept, *new), new, keep, root, shift, notices)
 
     def history(self, turns: Turns, dropped: int) -> tuple[int, ...]:
         """The tokens of past turns as the model sees them, without the oldest ``dropped``."""
-        token_ids = list(self._head() if dropped else ())
+        token_ids = list(self._head if dropped else ())
         for turn in turns[dropped:]:
             token_ids += turn.prompt_token_ids
             token_ids += turn.token_ids
@@ -143,20 +155,12 @@ class Window:
         """How many tokens of the turns are in the context."""
         return len(self.history(turns, _dropped(turns)))
 
-    def _too_long(self, num_tokens: int, hint: str) -> ContextOverflowError:
-        n_ctx = self._llm.n_ctx
-        return ContextOverflowError(
-            f"the prompt has {num_tokens} tokens, the context holds {n_ctx} with the answer",
-            hint=hint,
-            num_tokens=num_tokens,
-            n_ctx=n_ctx,
-        )
-
     def _reserve(self, sampling: SamplingParams | None) -> int:
         """Tokens to keep free for the answer."""
         wanted = sampling.max_tokens if sampling is not None else None
         return min(wanted or _MAX_RESERVE_TOKENS, self._llm.n_ctx // 4)
 
+    @cached_property
     def _head(self) -> tuple[int, ...]:
         """The system text's tokens."""
         if self.system is None:
@@ -167,20 +171,30 @@ class Window:
         """Where the branch's chain of KV blocks begins: every shift gave it another root."""
         root, dropped = self._llm.root, 0
         for index, turn in enumerate(turns):
-            root = self._moved(root, turns[:index], dropped, turn.num_dropped_turns)
-            dropped = turn.num_dropped_turns
+            after = turn.num_dropped_turns
+            root = self._moved(root, turns[:index], dropped, after, turn.prompt_token_ids)
+            dropped = after
         return root
 
-    def _moved(self, root: bytes, turns: Turns, before: int, after: int) -> bytes:
-        """The root where ``after`` turns have left and not ``before``, in however many steps.
+    def _moved(
+        self, root: bytes, turns: Turns, before: int, after: int, new: tuple[int, ...]
+    ) -> bytes:
+        """The root of ``new`` where ``after`` turns have left and not ``before``, in any steps.
 
         A turn does not tell the steps, and what comes next has to find its KV.
         """
         if self.overflow != "shift" or after <= before:
             return root
-        past, start = self.history(turns, before), len(self._head())
-        gone = len(past) - len(self.history(turns, after))
-        return shifted_root(root, past, start, start + gone)
+        past, kept = self.history(turns, before), self.history(turns, after)
+        return self._shift(root, past, kept, new).new_root
+
+    def _shift(
+        self, root: bytes, past: tuple[int, ...], kept: tuple[int, ...], new: tuple[int, ...]
+    ) -> Shift:
+        """How ``new`` comes to follow what is kept of the past."""
+        before, after = (*past, *new), (*kept, *new)
+        start = common_length(before, after, 0, min(len(after), len(self._head) + _NUM_SINKS))
+        return Shift(before, root, start, start + len(past) - len(kept))
 
 
 def _dropped(turns: Turns) -> int:

@@ -385,11 +385,17 @@ def test_a_turn_is_known_in_what_it_was_saved_to_and_under_another_system_text()
     ("turns", "said"),
     [
         ([5], "a turn of the conversation is int, expected Turn"),
-        ([Turn(2, 1, "x", (5,), (6,), "x")], "turn 2 follows turn 1, which is not there"),
-        ([Turn(2, 2, "x", (5,), (6,), "x")], "turn 2 follows turn 2, which is not there"),
+        (
+            [Turn(2, 1, "x", (5,), (6,), "x")],
+            "turn 2 follows turn 1, which does not come before it",
+        ),
+        (
+            [Turn(2, 2, "x", (5,), (6,), "x")],
+            "turn 2 follows turn 2, which does not come before it",
+        ),
         (
             [Turn(1, 2, "x", (5,), (6,), "x"), Turn(2, 1, "x", (5,), (6,), "x")],
-            "turn 1 follows turn 2, which is not there",
+            "turn 1 follows turn 2, which does not come before it",
         ),
     ],
 )

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from sus_local import LLM, Conversation, SamplingParams, load
+from tests.engine.driving import call
 
 pytestmark = pytest.mark.model
 
@@ -89,7 +90,7 @@ def dialogues(setting: str, loader: Loader) -> list[Dialogue]:
 
 def empty(llm: LLM) -> None:
     """Take everything out of the context of an idle model."""
-    llm._loop.call(llm._loop.engine.residency.clear)
+    call(llm._loop, llm._loop.engine.residency.clear)
 
 
 def hold(chat: Conversation, questions: list[str]) -> list[str]:

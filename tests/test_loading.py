@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import sus_local
-from sus_local import loading, template
+from sus_local import loading
 from sus_local.backend import llama_cpp
 from sus_local.backend.fake import Fake
 from sus_local.errors import InvalidModelError, RequestError, StorageError
@@ -122,20 +122,3 @@ def test_what_fails_within_the_loading_frees_the_model(
     with pytest.raises(error):
         llama_cpp.LlamaCpp(path)
     assert freed == [model]
-
-
-@pytest.mark.parametrize(
-    ("chat_template", "told"),
-    [
-        ("<|im_start|>{{ messages[0].content }}", 1),
-        (template.CHAT_TEMPLATE, 0),
-        ("### Human: {{ messages[0].content }}", 0),
-        (None, 0),
-    ],
-)
-def test_a_model_of_another_chat_format_is_told(
-    chat_template: str | None, told: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    loading._tell_other_format(Path("m.gguf"), chat_template)
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * told
-    assert all("m.gguf has a chat format of its own" in text for text in caplog.messages)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sus_local import LLM, SamplingParams
+from sus_local import LLM, SamplingParams, prompt, template
 from sus_local.backend.fake import Fake
 from sus_local.errors import ContextOverflowError, MessagesError, RequestError
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import DiskTier, RamTier
-from tests.test_llm import GREEDY, HI, model, reply
+from tests.engine.driving import WAIT_S
+from tests.test_llm import GREEDY, HI, Gate, model, reply
 
 
 def test_a_prompt_is_text_messages_or_token_ids() -> None:
@@ -175,6 +176,27 @@ def test_an_answer_of_an_earlier_process_takes_its_own_tokens(tmp_path: Path) ->
                 assert llm.generate(reply("cab")).usage.cached_tokens == expected
 
 
+def test_an_answer_of_an_earlier_process_is_found_beside_a_long_batch_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept() -> BlockStore:
+        return BlockStore(RamTier(1 << 20), DiskTier(tmp_path, 1 << 20))
+
+    with diphthongs("cab", kept()) as llm:
+        llm.generate(reply())
+    store = kept()
+    with diphthongs("cab", store) as llm:
+        gate = Gate(llm)
+        stream = llm.stream(HI)
+        assert gate.begun.wait(WAIT_S)
+        found = llm.encode(reply("cab"))
+        monkeypatch.setattr(store._index, "following", None)
+        assert Diphthongs._AB not in found
+        assert llm.encode(reply("cab")) == found
+        gate.open()
+        assert stream.result.text == "cab"
+
+
 def test_an_empty_answer_comes_back_as_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         store = BlockStore(RamTier(1 << 20), DiskTier(tmp_path, 1 << 20))
@@ -249,3 +271,31 @@ def test_text_that_the_model_did_not_write_is_just_encoded() -> None:
     with diphthongs("cab") as llm:
         llm.generate(reply())
         assert Diphthongs._AB in llm.encode(reply("ab"))
+
+
+# Models of another chat format
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "told"),
+    [
+        ("<|im_start|>{{ messages[0].content }}", 1),
+        (template.CHAT_TEMPLATE, 0),
+        ("### Human: {{ messages[0].content }}", 0),
+        (None, 0),
+    ],
+)
+def test_a_model_of_another_chat_format_is_told_once_and_where_messages_are_put_in_it(
+    chat_template: str | None, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = {} if chat_template is None else {"tokenizer.chat_template": chat_template}
+    prompt._tell_other_format.cache_clear()
+    with LLM(Fake(metadata=metadata)) as llm:
+        llm.generate("text", sampling=GREEDY)
+        llm.score([5, 6])
+        assert caplog.messages == []
+        for _ in range(2):
+            llm.generate(HI, sampling=GREEDY)
+            llm.conversation()
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * told
+    assert all("fake has a chat format of its own" in text for text in caplog.messages)

@@ -20,7 +20,8 @@ from sus_local.feeds import Channel, Scores
 from sus_local.results import Piece, Timings, Usage
 from sus_local.stream import Answer
 from sus_local.template import StopText
-from tests.test_llm import Gate, reply, watch_cancellation
+from tests.engine.driving import call
+from tests.test_llm import Gate, watch_cancellation
 
 HI = [{"role": "user", "content": "hi"}]
 LONG = "字" * 400
@@ -207,7 +208,7 @@ def on_engine_thread(llm: LLM, finalizer: Callable[[], object]) -> object:
 
     def run() -> None:
         try:
-            outcome.append(llm._loop.call(finalizer))
+            outcome.append(call(llm._loop, finalizer))
         except SusLocalError as error:
             outcome.append(error)
 
@@ -244,7 +245,6 @@ def test_waiting_on_the_engines_thread_is_refused() -> None:
             lambda: stream.result,
             lambda: next(stream),
             lambda: llm.score([5, 6]),
-            lambda: llm.encode(reply("unknown")),
         ]
         for wait in waits:
             error = on_engine_thread(llm, wait)

@@ -16,7 +16,6 @@ from sus_local.errors import (
     OutputHeldError,
     VerificationError,
 )
-from sus_local.target import existing
 from tests.convert.hub_client import leave_part
 from tests.convert.hub_server import HubServer
 from tests.pulling import NAME, Q4, gguf, pull, put, serving
@@ -152,12 +151,6 @@ def test_mending_a_damaged_part_needs_room_for_that_part(
     models.write_manifest(model.path, {**model.manifest, "damaged": names[1]})
     with pytest.raises(DiskFullError, match="are needed at"):
         pulling.plan(f"{NAME}:Q6_K")
-
-
-def test_a_drive_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "exists", lambda path: False)
-    with pytest.raises(FileNotFoundError, match="models"):
-        existing(Path("/drive/models"))
 
 
 def test_a_store_that_cannot_be_written_has_its_model_named(

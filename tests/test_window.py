@@ -64,6 +64,30 @@ def test_no_kept_token_is_computed_again_after_a_shift() -> None:
         assert chat.context.num_dropped_turns > 0
 
 
+def record_shifts(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first position that each shift moves something to."""
+    fake, moved_to = fake_of(llm), list[int]()
+    shift = fake.shift
+
+    def record(sequence_id: int, start: int, delta: int) -> None:
+        moved_to.append(start + delta)
+        shift(sequence_id, start, delta)
+
+    monkeypatch.setattr(fake, "shift", record)
+    return moved_to
+
+
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_the_first_tokens_of_the_context_keep_their_kv(
+    system: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with model(n_ctx=1024) as llm:
+        moved_to = record_shifts(llm, monkeypatch)
+        fill(llm.conversation(system=system))
+        assert len(moved_to) > 2
+        assert min(moved_to) == len(llm.tokenize("Be brief.\n\n" if system else "")) + 4
+
+
 def test_the_system_text_never_leaves() -> None:
     with model(n_ctx=1024) as llm:
         chat = llm.conversation(system="Be brief.")
@@ -197,6 +221,17 @@ def test_every_shift_within_one_answer_moves_what_is_there() -> None:
         computed = fake_of(llm).num_decoded_tokens - before
         assert len(result.notices) == 2
         assert computed <= num_turn_tokens("long", "") + len(result.token_ids)
+
+
+def test_the_first_tokens_keep_their_kv_where_an_answer_has_the_context_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    llm, chat = endless(19)
+    with llm:
+        moved_to = record_shifts(llm, monkeypatch)
+        chat.ask("long", sampling=SamplingParams(temperature=0))
+        assert chat.context.num_dropped_turns == 19
+        assert moved_to == [4, 4]
 
 
 def test_what_follows_an_answer_within_which_turns_left_twice_is_all_that_is_computed() -> None:

@@ -54,8 +54,8 @@ class ModelInfo:
         num_kv_bytes_per_token: Size of one token's KV.
         metadata: The file's own texts, by GGUF key.
         can_shift: Whether KV can be moved to other positions.
-        abortable: Whether :meth:`Backend.abort` ends a decode that runs. What was given to a GPU is
-            computed to its end.
+        min_chunk_tokens: The fewest tokens that a prefill is worth being cut into, where a decode
+            runs to its end, as on a GPU; 0 where :meth:`Backend.abort` ends it.
     """
 
     name: str
@@ -70,7 +70,7 @@ class ModelInfo:
     num_kv_bytes_per_token: int
     metadata: Mapping[str, str] = field(default_factory=dict)
     can_shift: bool = True
-    abortable: bool = True
+    min_chunk_tokens: int = 0
 
 
 class Sampler(Protocol):
@@ -116,7 +116,7 @@ class Backend(Protocol):
         ...
 
     def abort(self) -> None:
-        """End the decode that runs now, if that is ``abortable``, or next; until
+        """End the decode that runs now, where one can be ended, or next; until
         :meth:`clear_abort`, from any thread."""
         ...
 

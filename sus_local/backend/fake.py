@@ -72,7 +72,7 @@ class Fake:
         metadata: Mapping[str, str] | None = None,
         fingerprint: str = "fake",
         can_shift: bool = True,
-        abortable: bool = True,
+        min_chunk_tokens: int = 0,
         forced: Callable[[int], Sequence[int]] = lambda token_id: (),
     ) -> None:
         self._info = ModelInfo(
@@ -88,7 +88,7 @@ class Fake:
             num_kv_bytes_per_token=_CELL.size,
             metadata=dict(metadata or {}),
             can_shift=can_shift,
-            abortable=abortable,
+            min_chunk_tokens=min_chunk_tokens,
         )
         self._end_every = end_every
         self._script = script

@@ -49,6 +49,9 @@ from sus_local.header import split_parts
 from sus_local.results import TokenLogprob
 from sus_local.sampling import SamplingParams
 
+_GPU_CHUNK_TOKENS = 64
+"""A GPU needs about as many tokens to be busy."""
+
 
 class LlamaCpp:
     """A GGUF model in llama.cpp.
@@ -204,7 +207,7 @@ class LlamaCpp:
 
     def restore(self, sequence_id: int, payload: bytes) -> bool:
         """Put saved KV into an empty sequence."""
-        source = (ctypes.c_uint8 * len(payload)).from_buffer_copy(payload)
+        source = ctypes.cast(ctypes.c_char_p(payload), ctypes.POINTER(ctypes.c_uint8))
         read = c.llama_state_seq_set_data(self._context, source, len(payload), sequence_id)
         if read != len(payload):
             c.llama_memory_seq_rm(self._memory, sequence_id, -1, -1)
@@ -311,8 +314,9 @@ def _open_context(
     params = c.llama_context_default_params()
     trained = int(c.llama_model_n_ctx_train(model))
     params.n_ctx = options.n_ctx or min(trained, DEFAULT_N_CTX)
-    params.n_batch = min(max(options.n_batch, num_outputs(options.max_sequences)), params.n_ctx)
     n_ubatch = options.n_ubatch or default_n_ubatch(flash=options.flash_attn is not False)
+    n_batch = max(options.n_batch or n_ubatch, num_outputs(options.max_sequences))
+    params.n_batch = min(n_batch, params.n_ctx)
     params.n_ubatch = min(n_ubatch, params.n_batch)
     params.n_seq_max = options.max_sequences + 1
     params.n_outputs_max = num_outputs(options.max_sequences)
@@ -370,8 +374,20 @@ def _model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> M
         num_kv_bytes_per_token=int(values * KV_TYPES[options.kv_type][1]),
         metadata=metadata,
         can_shift=_can_shift(context, options, int(width)),
-        abortable=not (options.n_gpu_layers and any(d.holds_layers for d in list_devices())),
+        min_chunk_tokens=_min_chunk_tokens(model, context, options),
     )
+
+
+def _min_chunk_tokens(model: Any, context: Any, options: LoadOptions) -> int:
+    """What keeps a GPU busy; nothing is cut off without one.
+
+    With a part of the layers there, a chunk has the weights of all the others copied to it
+    (``op_offload`` in llama.cpp), which costs as much for a short one as for a long one.
+    """
+    if not (options.n_gpu_layers and any(d.holds_layers for d in list_devices())):
+        return 0
+    has_all = not 0 < options.n_gpu_layers <= c.llama_model_n_layer(model)
+    return _GPU_CHUNK_TOKENS if has_all else int(c.llama_n_ubatch(context))
 
 
 def _can_shift(context: Any, options: LoadOptions, head_width: int) -> bool:

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
+from sus_local.cores import num_fast_cores
 from sus_local.errors import RequestError
 
 KvType = Literal["f16", "q8_0", "q4_0"]
@@ -49,7 +49,7 @@ _RANGES: Mapping[str, tuple[int, int]] = {
 """What llama.cpp takes; more than it takes ends the process, or is cut to something else."""
 
 _SWITCHES = ("offload_kqv", "flash_attn", "use_mmap", "use_mlock")
-_MAY_BE_OPEN = {"n_ctx", "n_threads", "n_threads_batch", "n_ubatch", "flash_attn"}
+_MAY_BE_OPEN = {"n_ctx", "n_batch", "n_threads", "n_threads_batch", "n_ubatch", "flash_attn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,11 @@ class LoadOptions:
 
     Attributes:
         n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
-        n_batch: The most tokens in one decode.
+        n_batch: The most tokens in one decode, which is as much as a stop may lose; None: as
+            ``n_ubatch``.
         n_ubatch: The most that the compute graph takes at once; None: see
             :func:`default_n_ubatch`.
-        n_threads: None: the physical cores.
+        n_threads: None: see :func:`default_threads`.
         n_threads_batch: For prefill; None: as ``n_threads``.
         n_gpu_layers: Layers on GPUs.
         kv_type: Of both K and V.
@@ -78,7 +79,7 @@ class LoadOptions:
     """
 
     n_ctx: int | None = None
-    n_batch: int = 512
+    n_batch: int | None = None
     n_ubatch: int | None = None
     n_threads: int | None = None
     n_threads_batch: int | None = None
@@ -156,28 +157,12 @@ def default_n_ubatch(*, flash: bool) -> int:
 
 
 def default_threads(num_weight_bytes: int) -> int:
-    """Threads for a model: the physical cores, fewer for one so small that they would mostly wait.
+    """Threads for a model: the fast cores, fewer for one so small that they would mostly wait.
 
     Threads meet after each of some hundred operations a token; with a few kilobytes of weights
     between two meetings they cost more than they bring, and on a busy machine very much more.
     """
-    return max(1, min(num_physical_cores(), num_weight_bytes // _BYTES_WORTH_A_THREAD))
-
-
-def num_physical_cores() -> int:
-    """The physical cores that this process may use.
-
-    A second hardware thread of a core shares its vector units, and makes nothing faster.
-
-    >>> num_physical_cores() >= 1
-    True
-    """
-    import psutil
-
-    everywhere = os.cpu_count() or 1
-    # macOS and Windows have no such call, and no such limits.
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else everywhere
-    return max(1, min(psutil.cpu_count(logical=False) or everywhere, usable))
+    return max(1, min(num_fast_cores(), num_weight_bytes // _BYTES_WORTH_A_THREAD))
 
 
 def num_outputs(max_sequences: int) -> int:

@@ -1,8 +1,9 @@
 """What an answer has to obey, as masks over the logits: :class:`RuledSampler`.
 
-The tokens that the rules forbid are taken out before anything else looks at the logits, as in
-llama.cpp's own programs. Where no token is left the answer fails alone: llama.cpp's grammar sampler
-would end the process.
+The tokens that the rules forbid are taken out before anything else looks at the logits, so that
+top-k, top-p and the temperature go by what may come. (llama.cpp's own programs draw first, and again
+under the rules if they forbid what was drawn.) Where no token is left the answer fails alone:
+llama.cpp's grammar sampler would end the process.
 """
 
 from __future__ import annotations

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-
 import click
 
 from sus_local.cli.output import emit_json, note
@@ -21,7 +18,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     Args:
         as_json: One ``{"error": {"type", "message", "hint"}}`` on standard output instead.
     """
-    if _is_closed_pipe(error):
+    if isinstance(error, BrokenPipeError):
         return BROKEN_PIPE
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         if as_json:
@@ -35,13 +32,6 @@ def report(error: BaseException, *, as_json: bool) -> int:
     known = _as_known(error)
     _tell(known, type(known).__name__, as_json=as_json)
     return FAILURE
-
-
-def _is_closed_pipe(error: BaseException, system: str = os.name) -> bool:
-    """Whether the reader of the output went away; Windows calls that an invalid argument."""
-    if system == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL:
-        return error.filename is None
-    return isinstance(error, BrokenPipeError)
 
 
 def error_lines(error: SusLocalError) -> list[str]:

@@ -19,7 +19,7 @@ def machine_facts(devices: Sequence[Device]) -> dict[str, Any]:
     import platform
 
     from sus_local.backend.ggml_devices import cpu_features
-    from sus_local.backend.options import num_physical_cores
+    from sus_local.cores import num_physical_cores
 
     host = devices[-1]
     return {
@@ -71,9 +71,9 @@ def plan_facts(decided: Plan) -> dict[str, Any]:
         "n_layers": decided.facts.n_layer + 1,
         "flash_attn": decided.flash_attn,
         "memory_bytes": {
-            device.name: decided.num_bytes(device)
+            device.name: taken
             for device in decided.devices
-            if decided.num_bytes(device)
+            if (taken := decided.taken_bytes(device))
         },
         "suggestion": decided.suggestion,
     }
@@ -99,6 +99,5 @@ def disk_free_bytes() -> int:
     import shutil
 
     from sus_local import paths
-    from sus_local.target import existing
 
-    return shutil.disk_usage(existing(paths.models_dir())).free
+    return shutil.disk_usage(paths.existing(paths.models_dir())).free

@@ -103,12 +103,13 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the program and end the process with its exit status."""
-    from sus_local.cli.output import open_closed_streams, use_utf8
+    from sus_local.cli.output import know_closed_pipe, open_closed_streams, use_utf8
 
     # Where numpy comes with OpenBLAS, of which nothing here has a use, loading it would start a
     # thread for every core, and each spins for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     open_closed_streams()
+    know_closed_pipe()
     use_utf8()
     status = run(sys.argv[1:] if args is None else args)
     sys.exit(_close_output(status))

@@ -9,10 +9,11 @@ import click
 from sus_local.cli.completion import complete_model
 from sus_local.cli.model_name import stored_model
 from sus_local.cli.text import t
-from sus_local.errors import ModelNotFoundError, SusLocalError, VerificationError
+from sus_local.errors import SusLocalError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sus_local.models import StoredModel
     from sus_local.unfinished import Unfinished
@@ -266,8 +267,7 @@ def rm(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     chosen = list({model.files: model for model in map(_removable, names)}.values())
     if not yes:
         for model in chosen:
-            count = len(model.files)
-            files = t("{count} files", count=count) if count > 1 else model.files[0]
+            files = _told_files(model.files)
             confirm(t("Remove {files} ({size})?", files=files, size=size(model.num_bytes)))
     for model in chosen:
         remove(model) if isinstance(model, StoredModel) else model.remove()
@@ -277,16 +277,19 @@ def rm(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
         note(t("Removed: {count}", count=len(chosen)))
 
 
+def _told_files(files: Sequence[Path]) -> str:
+    first, *others = files
+    return t("{file} and {count} more", file=first, count=len(others)) if others else str(first)
+
+
 def _removable(name: str) -> StoredModel | Unfinished:
-    """What a user means by ``name``, without a guess: a model, or else what was left of one."""
+    """What a user means by ``name``, without a guess: what is left of a model, or else a model.
+
+    In this order, since a new attempt at a model has the name of the one that is there.
+    """
     from sus_local.models import find
     from sus_local.unfinished import list_unfinished
 
-    try:
-        return find(name, guess=False)
-    except ModelNotFoundError:
-        wanted = name.lower().removesuffix(".gguf")
-        for rest in list_unfinished():
-            if rest.name.lower() == wanted:
-                return rest
-        raise
+    wanted = name.lower().removesuffix(".gguf")
+    rests = (rest for rest in list_unfinished() if rest.name.lower() == wanted)
+    return next(rests, None) or find(name, guess=False)

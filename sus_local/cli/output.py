@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import math
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sus_local.cli.printable import printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def emit_json(value: Any) -> None:
@@ -58,6 +63,26 @@ def open_closed_streams() -> None:
         if getattr(sys, name) is None:
             nothing = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(nothing, mode, encoding="utf-8"))
+
+
+class _Output(io.FileIO):
+    """Where the reader of a pipe went away, Windows calls what is written an invalid argument."""
+
+    def write(self, content: Buffer, /) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+
+
+def know_closed_pipe(system: str = os.name) -> None:
+    """Let standard output raise ``BrokenPipeError`` on Windows, too, where its reader went away."""
+    if system != "nt" or sys.stdout.isatty():
+        return
+    raw = _Output(sys.stdout.fileno(), "wb", closefd=False)
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", line_buffering=True)
 
 
 def use_utf8() -> None:

@@ -17,7 +17,7 @@ _COMMANDS: Mapping[str, str] = {
     "Remove {names}?": "删除 {names} 吗？",
     "Remove {files} ({size})?": "删除 {files}（{size}）吗？",
     "Removed: {count}": "已删除：{count}",
-    "{count} files": "{count} 个文件",
+    "{file} and {count} more": "{file} 和另外 {count} 个文件",
     "unfinished: {name}, {size}; its command goes on with it, or: {command}": (
         "未完成：{name}，{size}；再运行同一命令可继续，或：{command}"
     ),

@@ -90,8 +90,8 @@ ERRORS: Mapping[str, str] = {
     "the conversation has no turn {turn}": "这个对话没有第 {turn} 轮",
     "there is no turn yet": "还没有任何一轮对话",
     "turn {turn} is one of another conversation": "第 {turn} 轮属于另一个对话",
-    "turn {turn} follows turn {parent}, which is not there": (
-        "第 {turn} 轮接在第 {parent} 轮之后，而后者不存在"
+    "turn {turn} follows turn {parent}, which does not come before it": (
+        "第 {turn} 轮接在第 {parent} 轮之后，而后者并不在它之前"
     ),
     "a turn of the conversation is {type}, expected Turn": "对话中有一轮是 {type}，应为 Turn",
     "the branch is before its first turn, {count} are in the tree": (
@@ -352,9 +352,9 @@ PHRASES: Mapping[str, str] = {
     "{gpu} is here, but the installed llama.cpp was built without {backend}: {command}": (
         "本机有 {gpu}，但已安装的 llama.cpp 编译时没有 {backend}：{command}"
     ),
-    "{file} has a chat format of its own; messages are put in SUS-Chat's, which it was not "
+    "{model} has a chat format of its own; messages are put in SUS-Chat's, which it was not "
     "trained on; text in its own format: sus-local run --template raw": (
-        "{file} 有自己的对话格式；消息会按 SUS-Chat 的格式写出，而它没有用这种格式训练过；"
+        "{model} 有自己的对话格式；消息会按 SUS-Chat 的格式写出，而它没有用这种格式训练过；"
         "要用它自己的格式写文本：sus-local run --template raw"
     ),
     "{why}; next attempt in {seconds} s": "{why}；{seconds} 秒后重试",

@@ -123,7 +123,9 @@ HINTS: Mapping[str, str] = {
     "its turns are {turns}": "它的各轮是 {turns}",
     "send something": "请先发送内容",
     "send something, or switch to one of them": "请发送内容，或切换到其中一轮",
-    "give it too, or leave out what follows it": "请把它也给出，或去掉接在它之后的",
+    "give that one too, with a smaller id, or leave out what follows it": (
+        "请把后者也给出，且编号更小，或去掉接在它之后的"
+    ),
     "give it as one string": "请作为一个字符串给出",
     "exact or retokenize": "可以是 exact 或 retokenize",
     "close or cancel in a finalizer, and ask for nothing": (
@@ -155,6 +157,10 @@ HINTS: Mapping[str, str] = {
         "请关闭占用它的程序，或换一个位置，或修改其权限"
     ),
     "check the path, and the disk that it is on": "请检查路径及其所在的磁盘",
+    "choose another disk: this one takes no larger file": "请换一个磁盘：这个磁盘不接受更大的文件",
+    "close other programs, or raise the limit of open files (ulimit -n)": (
+        "请关闭其他程序，或提高打开文件数的上限（ulimit -n）"
+    ),
     "choose another disk, or convert with --split-size 4G: this one takes no larger file": (
         "请换一个磁盘，或用 --split-size 4G 转换：这个磁盘不接受更大的文件"
     ),
@@ -239,7 +245,6 @@ HINTS: Mapping[str, str] = {
     "start a new conversation, or load a larger n_ctx": "请开始新的对话，或用更大的 n_ctx 加载",
     "set SUS_LOCAL_HOME to another folder": "请把 SUS_LOCAL_HOME 设为另一个文件夹",
     "install sus-local in a newer Python": "请在更新的 Python 中安装 sus-local",
-    "shorten it, or load a larger n_ctx": "请缩短它，或用更大的 n_ctx 加载",
     "give org/repo or org/repo:QUANT, for instance org/repo:Q4_K_M": (
         "请给出 org/repo 或 org/repo:QUANT，例如 org/repo:Q4_K_M"
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sus_local import paths
 from sus_local.errors import from_os_error
+from sus_local.locks import LockFile
 
 FILE_TYPE = "Q8_0"
 _HASH_DIGITS = 12
@@ -40,13 +41,10 @@ def ensure_model() -> Path:
     """
     path = model_path()
     if not path.exists():
-        from filelock import FileLock
-
+        lock = LockFile(path.with_suffix(".lock"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_suffix(".lock"))
-            with contextlib.suppress(NotImplementedError):  # where no file can be locked
-                lock.acquire()
+            lock.acquire(timeout=-1)
             try:
                 _convert(path)
             finally:

@@ -10,12 +10,18 @@ from sus_local.engine.batch import Batch, Entry
 from sus_local.engine.residency import Residency
 from sus_local.engine.scheduler import Scheduler
 from sus_local.engine.sequence import Finish, Request, Sequence
-from sus_local.errors import BackendError, ContextOverflowError, SusLocalError
+from sus_local.errors import (
+    BackendError,
+    ContextOverflowError,
+    SusLocalError,
+    prompt_too_long,
+)
 from sus_local.kv.store import BlockStore
 from sus_local.results import FinishReason, TokenLogprob
 
 _CHECKPOINT_TOKENS = 64
-"""Saved while an answer is being written, so that a killed process loses no more than these."""
+_CHECKPOINT_S = 10.0
+"""A killed process loses no more than so many tokens of an answer, or so long of a prompt."""
 
 
 class Engine:
@@ -42,7 +48,7 @@ class Engine:
         self.scheduler = Scheduler(
             self.residency,
             n_batch=backend.info.n_batch,
-            abortable=backend.info.abortable,
+            min_chunk_tokens=backend.info.min_chunk_tokens,
             max_sequences=max_sequences,
             max_waiting=max_waiting,
         )
@@ -166,6 +172,8 @@ class Engine:
                 self._score(entry)
             elif entry.samples:
                 self._sample(entry)
+            else:
+                self._checkpoint(entry.sequence)
 
     def _score(self, entry: Entry) -> None:
         """Hand over the tokens that follow those of a batch; not again those from before a park."""
@@ -192,7 +200,13 @@ class Engine:
             return
         if reason is not None:
             self._finish(sequence, reason)
-        elif sequence.num_computed - sequence.num_saved >= _CHECKPOINT_TOKENS:
+        else:
+            self._checkpoint(sequence)
+
+    def _checkpoint(self, sequence: Sequence) -> None:
+        """Save what has become too much to lose."""
+        slow = self.scheduler.tokens_in(_CHECKPOINT_S) if sequence.in_prefill else 0
+        if sequence.num_computed - sequence.num_saved >= max(_CHECKPOINT_TOKENS, slow):
             self.residency.save(sequence)
 
     def _pick(self, entry: Entry) -> FinishReason | None:
@@ -304,9 +318,4 @@ def check_fits(request: Request, n_ctx: int) -> None:
             "the prompt has no tokens", hint="give some text", num_tokens=0, n_ctx=n_ctx
         )
     if num_tokens - request.scored >= n_ctx:
-        raise ContextOverflowError(
-            f"the prompt has {num_tokens} tokens, the context holds {n_ctx} with the answer",
-            hint="shorten it, or load the model with a larger n_ctx",
-            num_tokens=num_tokens,
-            n_ctx=n_ctx,
-        )
+        raise prompt_too_long(num_tokens, n_ctx)

@@ -9,20 +9,16 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from queue import SimpleQueue
-from typing import TypeVar
 
 from sus_local.engine.engine import Engine, check_fits, tell
 from sus_local.engine.sequence import Request, Sequence
 from sus_local.errors import EngineClosedError, EngineError
 
-T = TypeVar("T")
-
 _GATHER_S = 0.002
 """How long after the first one more requests make an idle engine's first batch begin again."""
 
-_INTERRUPTIBLE_S = 0.2
+INTERRUPTIBLE_S = 0.2
 """Windows lets no Ctrl-C through to a wait without end."""
 
 
@@ -42,6 +38,13 @@ def check_may_wait() -> None:
             "a finalizer waits for an answer on the thread that makes the answers",
             hint="close or cancel in a finalizer, and ask for nothing",
         )
+
+
+def wait_for(event: threading.Event) -> None:
+    """Wait for what an engine will do; Ctrl-C ends the waiting. See :func:`check_may_wait`."""
+    check_may_wait()
+    while not event.wait(INTERRUPTIBLE_S):
+        pass
 
 
 class Ticket:
@@ -98,22 +101,6 @@ class EngineLoop:
             self.engine.backend.abort()
         return ticket
 
-    def call(self, function: Callable[[], T]) -> T:
-        """Run a function on the engine's thread between two steps, and wait for it."""
-        check_may_wait()
-        future: Future[T] = Future()
-
-        def carry_out() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._leave(carry_out)
-        while not wait([future], _INTERRUPTIBLE_S).done:
-            pass
-        return future.result()
-
     def check_open(self) -> None:
         """Raise EngineClosedError where there is no engine any more, or not in this process."""
         if os.getpid() != self._process:  # a fork has none of its parent's threads
@@ -144,7 +131,7 @@ class EngineLoop:
         """:meth:`stop`, and wait for the end of it, whoever called it first."""
         self.stop()
         while self._thread.is_alive() and not on_engine_thread():
-            self._thread.join(_INTERRUPTIBLE_S)
+            self._thread.join(INTERRUPTIBLE_S)
 
     def _leave(self, action: Callable[[], None]) -> None:
         self.check_open()  # before the lock: a fork may have taken it along

@@ -233,6 +233,8 @@ class Residency:
         """Add from blocks what lies beyond the cells that the sequence has."""
         for block in prefix.blocks:
             end = min(block.end, prefix.length)
+            if sequence.cancelled:
+                return
             if end > sequence.num_computed:
                 payload = self._store.load(block)
                 missing = end - sequence.num_computed

@@ -3,7 +3,7 @@
 Requests are admitted in the order of their arrival, as soon as a slot and the cells for their
 prompt are free. A batch holds one token of every sequence that decodes; the rest of it is shared
 by those in prefill. While somebody waits for the next token of an answer, a prefill chunk is as
-long as about ``MAX_STALL_S`` allows at the measured speed; where a batch cannot be aborted, as on a
+long as about ``MAX_STALL_S`` allows at the measured speed; where a batch runs to its end, as on a
 GPU, as long as ``MAX_CHUNK_S`` allows. When the cells run out, the sequence that was admitted last
 is parked and waits at the head of the queue. A text that is scored is a prefill too, in small
 chunks: there are rows of logits for some tokens only.
@@ -23,12 +23,9 @@ MAX_STALL_S = 0.15
 """How long a prefill chunk may hold up answers that are being decoded."""
 
 MAX_CHUNK_S = 0.2
-"""How long a prefill chunk may take where it cannot be aborted."""
+"""How long a prefill chunk may take where it runs to its end."""
 
 _MIN_CHUNK_TOKENS = 16
-_MIN_WHOLE_CHUNK_TOKENS = 64
-"""Of a chunk that cannot be aborted: a GPU needs about as many to be busy."""
-
 _MIN_SHARED_TOKENS = 32
 
 
@@ -38,7 +35,7 @@ class Scheduler:
     Args:
         residency: The context.
         n_batch: The most tokens in one batch.
-        abortable: Whether a batch can be ended while it is computed.
+        min_chunk_tokens: See :class:`sus_local.backend.base.ModelInfo`.
         max_sequences: How many sequences run at once.
         max_waiting: How many requests may wait.
     """
@@ -48,14 +45,14 @@ class Scheduler:
         residency: Residency,
         *,
         n_batch: int,
-        abortable: bool,
+        min_chunk_tokens: int,
         max_sequences: int,
         max_waiting: int,
     ) -> None:
         self.waiting: deque[Sequence] = deque()
         self._residency = residency
         self._n_batch = n_batch
-        self._abortable = abortable
+        self._min_chunk_tokens = min_chunk_tokens
         self._max_sequences = max_sequences
         self._num_rows = num_outputs(max_sequences)
         self._max_waiting = max_waiting
@@ -102,6 +99,10 @@ class Scheduler:
             weight = 0.3 if self._prefill_rate else 1.0
             self._prefill_rate += weight * (rate - self._prefill_rate)
 
+    def tokens_in(self, seconds: float) -> int:
+        """Tokens that prefill computes in so many seconds; 0 before its speed is known."""
+        return int(self._prefill_rate * seconds)
+
     def preempt(self, sequence: Sequence | None = None) -> None:
         """Park a sequence, the last admitted if none is named; it waits at the queue's head."""
         sequence = self.running[-1] if sequence is None else sequence
@@ -147,15 +148,14 @@ class Scheduler:
     def _budget(self, num_decodes: int) -> int:
         """Tokens that the prefills of a batch may have."""
         budget = self._n_batch - num_decodes
-        if num_decodes and self._prefill_rate:
+        if num_decodes:
             return min(budget, self._chunk(MAX_STALL_S, _MIN_CHUNK_TOKENS))
-        if not self._abortable:
-            return min(budget, self._chunk(MAX_CHUNK_S, _MIN_WHOLE_CHUNK_TOKENS))
+        if self._min_chunk_tokens:
+            return min(budget, self._chunk(MAX_CHUNK_S, self._min_chunk_tokens))
         return budget
 
     def _chunk(self, seconds: float, least: int) -> int:
-        """Tokens that prefill computes in so many seconds, at the measured speed."""
-        return max(least, int(self._prefill_rate * seconds))
+        return max(least, self.tokens_in(seconds))
 
     def _share(self, prefills: list[Sequence], budget: int) -> list[tuple[Sequence, int]]:
         """Divide a budget: an even share for the first admitted, the rest for the shortest.

@@ -22,7 +22,7 @@ class Shift:
     """How the beginning of a prompt comes about from KV that exists: turns leave, the rest moves.
 
     Attributes:
-        token_ids: The history as it is cached, before the turns go.
+        token_ids: The prompt with all the turns, as far as it may be cached.
         root: The root of its chain.
         start: The first token to go.
         end: The token after the last one to go.
@@ -32,6 +32,11 @@ class Shift:
     root: bytes
     start: int
     end: int
+
+    @property
+    def new_root(self) -> bytes:
+        """The root of what comes about; see :func:`shifted_root`."""
+        return shifted_root(self.root, self.token_ids, self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)

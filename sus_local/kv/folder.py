@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sus_local.kv.blocks import KEY_BYTES, MAX_HEADER_BYTES, Block, unpack_header
+from sus_local.locks import LockFile
 
 SUFFIX = ".kv"
 PARTIAL = ".part"
@@ -17,7 +18,7 @@ BLOCK_NAMES = f"{_KEY}{SUFFIX}"
 """The pattern of a block's file name: the folder may hold files of other programs, which stay."""
 
 _ABANDONED_S = 3600
-_LOCK = ".lock"
+_LOCK = ".sus-local-kv.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,16 @@ class SharedFolder:
 
     def _trim(self, num_free: int) -> bool:
         """Delete the oldest blocks until so many bytes are free; False if another process does."""
-        from filelock import FileLock, Timeout
-
+        lock = LockFile(self._folder / _LOCK)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._folder / _LOCK, timeout=0):
+            if not lock.acquire():
+                return False
+            try:
                 self._delete_until(self._budget - num_free)
-        except (OSError, Timeout, NotImplementedError):  # the last where no file can be locked
+            finally:
+                lock.release()
+        except OSError:
             return False
         return True
 

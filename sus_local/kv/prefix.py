@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,9 +32,13 @@ class Prefix:
 
 
 class PrefixIndex:
-    """Blocks by their parent, as a tree of token runs."""
+    """Blocks by their parent, as a tree of token runs.
+
+    One thread changes it and looks for prefixes; :meth:`following` may be called from any.
+    """
 
     def __init__(self) -> None:
+        self._changing = threading.Lock()
         self._children: dict[bytes, dict[int, list[Block]]] = {}
         self._blocks: dict[bytes, Block] = {}
 
@@ -50,21 +55,23 @@ class PrefixIndex:
         """Let ``block`` be found; no effect if it is there."""
         if block.key in self._blocks:
             return
-        self._blocks[block.key] = block
-        siblings = self._children.setdefault(block.parent, {})
-        siblings.setdefault(block.token_ids[0], []).append(block)
+        with self._changing:
+            self._blocks[block.key] = block
+            siblings = self._children.setdefault(block.parent, {})
+            siblings.setdefault(block.token_ids[0], []).append(block)
 
     def remove(self, key: bytes) -> None:
         """Let a block be found no longer."""
-        block = self._blocks.pop(key, None)
-        if block is None:
+        if key not in self._blocks:
             return
-        siblings = self._children[block.parent]
-        siblings[block.token_ids[0]].remove(block)
-        if not siblings[block.token_ids[0]]:
-            del siblings[block.token_ids[0]]
-        if not siblings:
-            del self._children[block.parent]
+        with self._changing:
+            block = self._blocks.pop(key)
+            siblings = self._children[block.parent]
+            siblings[block.token_ids[0]].remove(block)
+            if not siblings[block.token_ids[0]]:
+                del siblings[block.token_ids[0]]
+            if not siblings:
+                del self._children[block.parent]
 
     def ancestry(self, key: bytes) -> list[Block]:
         """A block and those before it, as far as they are there, the last first."""
@@ -94,8 +101,12 @@ class PrefixIndex:
                     best = Prefix(length + matched, path)
         return best
 
-    def following(self, root: bytes, token_ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    def following(self, root: bytes, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
         """What follows exactly ``token_ids`` in blocks from ``root`` on: each cached future."""
+        with self._changing:
+            return list(self._futures(root, token_ids))
+
+    def _futures(self, root: bytes, token_ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
         paths: list[tuple[bytes, int, tuple[int, ...]]] = [(root, 0, ())]
         while paths:
             node, length, future = paths.pop()

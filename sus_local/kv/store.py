@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from sus_local.kv.blocks import Block, make_block
+from sus_local.kv.blocks import Block, header_size, make_block
 from sus_local.kv.prefix import Prefix, PrefixIndex
 from sus_local.kv.tiers import DiskTier, RamTier
 
@@ -15,8 +15,6 @@ class Tier(Protocol):
 
     def __contains__(self, key: bytes) -> bool: ...
     def get(self, block: Block) -> bytes | None: ...
-    def fits(self, num_bytes: int, keep: Iterable[bytes] = ()) -> bool: ...
-    def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]: ...
     def touch(self, keys: Iterable[bytes]) -> None: ...
     def drop(self, key: bytes) -> None: ...
 
@@ -24,8 +22,10 @@ class Tier(Protocol):
 class BlockStore:
     """Keeps KV blocks and finds the longest prefix that they hold.
 
-    Every block goes to each tier that has room for it. It can be found as long as one tier holds
-    it.
+    A block goes to RAM if there is room, and to disk after those before it. While the disk is
+    behind it gets none: what RAM holds of a chain meanwhile is written when the chain next grows.
+    What neither has room for is kept later, or not at all. A block can be found as long as one
+    tier holds it.
 
     Args:
         ram: The fast tier.
@@ -52,15 +52,16 @@ class BlockStore:
 
     def fits(self, num_bytes: int, parent: bytes) -> bool:
         """Whether a payload of this size could be kept after ``parent``, told before it is made."""
-        before = self._before(parent)
-        return any(tier.fits(num_bytes, before) for tier in self._tiers)
+        before = self._index.ancestry(parent)
+        keep = [block.key for block in before]
+        return self.ram.fits(num_bytes, keep) or self._disk_fits(num_bytes, before)
 
     def longest(self, root: bytes, token_ids: Sequence[int], limit: int | None = None) -> Prefix:
         """See :meth:`PrefixIndex.longest`."""
         return self._index.longest(root, token_ids, limit)
 
-    def following(self, root: bytes, token_ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
-        """See :meth:`PrefixIndex.following`."""
+    def following(self, root: bytes, token_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """See :meth:`PrefixIndex.following`; from any thread."""
         return self._index.following(root, token_ids)
 
     def save(self, parent: bytes, start: int, token_ids: Sequence[int], payload: bytes) -> Block:
@@ -72,9 +73,8 @@ class BlockStore:
         if block.key not in self._index and (start == 0 or parent in self._index):
             self.touch(parent)
             self._index.add(block)
-            before = self._before(parent)
-            gone = [key for tier in self._tiers for key in tier.put(block, payload, before)]
-            self._forget(gone)
+            gone = self.ram.put(block, payload, self._before(parent))
+            self._forget([*gone, *self._write(block, payload)])
         self.touch(block.key)
         return block
 
@@ -119,6 +119,32 @@ class BlockStore:
         for block in self._index:
             if not any(block.key in tier for tier in self._tiers):
                 raise AssertionError(f"block {block.key.hex()} is indexed and nowhere kept")
+
+    def _disk_fits(self, num_bytes: int, before: Sequence[Block]) -> bool:
+        """Whether the disk takes so many bytes now, and what it lacks of those before them."""
+        disk = self.disk
+        if disk is None or disk.is_behind:
+            return False
+        lacking = sum(header_size(b) + b.num_bytes for b in before if b.key not in disk)
+        return disk.fits(lacking + num_bytes, [block.key for block in before])
+
+    def _write(self, block: Block, payload: bytes) -> list[bytes]:
+        """Give the disk what it lacks of a chain, the beginning first, until it is behind.
+
+        Returns:
+            The keys of the blocks that had to go.
+        """
+        gone: list[bytes] = []
+        if (disk := self.disk) is None:
+            return gone
+        chain = self._index.ancestry(block.key)
+        keys = [each.key for each in chain]
+        for each in [each for each in reversed(chain) if each.key not in disk]:
+            held = payload if each is block else self.ram.get(each)
+            if held is not None and not disk.is_behind:
+                gone += disk.put(each, held, keys)
+        disk.touch(keys)
+        return gone
 
     def _before(self, parent: bytes) -> list[bytes]:
         return [block.key for block in self._index.ancestry(parent)]

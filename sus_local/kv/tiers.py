@@ -1,7 +1,7 @@
 """Where KV blocks lie: RAM over disk, each with a budget in bytes and the oldest out first.
 
 A block is touched together with all blocks before it, the deepest first; so the oldest block of a
-tier is never one that others there depend on.
+tier is never one that others there depend on. No block is put on disk without those before it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_DISK_BLOCKS = 16384
 """The most files in a folder, whatever the budget: a start reads the head of each."""
 
 MAX_PENDING_BYTES = 1 << 30
-"""The most that waits to be written: half of what a full context of SUS-Chat saves at once."""
+"""With so much waiting to be written the disk is behind: half of a full context of SUS-Chat."""
 
 
 class RamTier:
@@ -151,16 +151,24 @@ class DiskTier:
         self.drop(block.key)
         return None
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that it should be given no more for now."""
+        with self._lock:
+            waiting = sum(len(payload) for _, payload in self._pending.values())
+        return waiting >= MAX_PENDING_BYTES
+
     def fits(self, num_bytes: int, keep: Iterable[bytes] = ()) -> bool:
-        """See :meth:`RamTier.fits`; for now not, where so much waits to be written."""
+        """See :meth:`RamTier.fits`."""
         return self._has_room(num_bytes + MAX_HEADER_BYTES, keep)
 
     def put(self, block: Block, payload: bytes, keep: Iterable[bytes] = ()) -> list[bytes]:
-        """Have a block written; see :meth:`RamTier.put`."""
-        size = header_size(block) + len(payload)
+        """Have a block written, if the one before it is there; see :meth:`RamTier.put`."""
         if block.key in self._sizes:
             return []
-        if not self._has_room(size, keep):
+        size = header_size(block) + len(payload)
+        is_cut_off = block.start > 0 and block.parent not in self._sizes
+        if is_cut_off or not self._has_room(size, keep):
             return [block.key]
         gone = self.trim(size)
         self._sizes[block.key] = size
@@ -200,10 +208,7 @@ class DiskTier:
             self._writer = None
 
     def _has_room(self, size: int, keep: Iterable[bytes]) -> bool:
-        with self._lock:
-            waiting = sum(len(payload) for _, payload in self._pending.values())
-        kept = sum(self._sizes.get(key, 0) for key in keep)
-        return kept + size <= self.budget_bytes and waiting + size <= MAX_PENDING_BYTES
+        return sum(self._sizes.get(key, 0) for key in keep) + size <= self.budget_bytes
 
     def _order(self, verb: str, key: bytes) -> None:
         self._orders.put((verb, key))

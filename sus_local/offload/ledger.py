@@ -38,13 +38,14 @@ _FLOAT = 4
 class ContextShape:
     """The settings of a context that decide its memory, under llama.cpp's names.
 
-    ``n_outputs_max`` bounds the tokens of a batch that have logits; None: all of them may.
-    ``kv_ram_bytes`` is the budget of the prompt cache in main memory.
+    ``n_batch`` None is as much as ``n_ubatch``. ``n_outputs_max`` bounds the tokens of a batch that
+    have logits; None: all of them may. ``kv_ram_bytes`` is the budget of the prompt cache in main
+    memory.
     """
 
     n_ctx: int
     kv_type: KvType = "f16"
-    n_batch: int = 2048
+    n_batch: int | None = None
     n_ubatch: int = 512
     max_sequences: int = 1
     flash_attn: bool = True
@@ -63,7 +64,7 @@ class ContextShape:
     @property
     def num_batch_tokens(self) -> int:
         """Tokens of the largest batch that is computed at once."""
-        return min(self.n_ubatch, self.n_batch, self.num_cells)
+        return min(self.n_ubatch, self.n_batch or self.n_ubatch, self.num_cells)
 
     def smaller(self, n_ctx: int, kv_type: KvType) -> ContextShape:
         """This with another context length and KV type."""
@@ -146,6 +147,6 @@ def _moments_bytes(facts: ModelFacts, shape: ContextShape, *moments: int, output
 
 def _output_moment_bytes(facts: ModelFacts, shape: ContextShape) -> int:
     num_tokens = shape.num_batch_tokens
-    most = shape.n_batch if shape.n_outputs_max is None else shape.n_outputs_max
+    most = num_tokens if shape.n_outputs_max is None else shape.n_outputs_max
     num_outputs = min(num_tokens, max(most, shape.max_sequences))
     return _FLOAT * (num_outputs * facts.n_vocab + num_tokens * 2 * facts.n_embd)

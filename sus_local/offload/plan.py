@@ -91,11 +91,6 @@ class Plan:
         """What would fit, as one line; empty if this does."""
         return " or ".join(str(alternative) for alternative in self.alternatives)
 
-    def num_bytes(self, device: Device | None = None) -> int:
-        """What ``device`` would hold, or all devices together."""
-        names = {device.name} if device else {line.device for line in self.lines}
-        return sum(line.num_bytes for line in self.lines if line.device in names)
-
     def taken_bytes(self, device: Device) -> int:
         """What of the memory of ``device`` it takes; of main memory also on GPUs that share it."""
         return taken_bytes(self.lines, device, self.devices)
@@ -137,7 +132,7 @@ def plan(
     n_ctx: int | None = None,
     kv_type: KvType = "f16",
     n_gpu_layers: int | Literal["auto"] = "auto",
-    n_batch: int = 2048,
+    n_batch: int | None = None,
     n_ubatch: int | None = None,
     max_sequences: int = 1,
     n_outputs_max: int | None = None,

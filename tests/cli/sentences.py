@@ -38,7 +38,8 @@ def sentences() -> Iterator[Sentence]:
         module = _Module(ast.parse(path.read_text(encoding="utf-8")))
         for call, function in module.calls():
             place = f"{path.relative_to(ROOT)}:{call.lineno}"
-            for part in [*call.args[:1], *(k.value for k in call.keywords if k.arg == "hint")]:
+            message = call.args[:1] if _called(call) in _NAMES else []
+            for part in [*message, *_hints(call)]:
                 for english in filter(None, module.values(part, function)):
                     yield Sentence(place, english)
 
@@ -54,9 +55,9 @@ class _Module:
         ]
 
     def calls(self) -> Iterator[tuple[ast.Call, ast.AST]]:
-        """Where errors are made, and the function around."""
+        """Where errors are made, or what makes them is given a hint; and the function around."""
         for node, function in self._inside(self._tree, self._tree):
-            if isinstance(node, ast.Call) and _called(node) in _NAMES:
+            if isinstance(node, ast.Call) and (_called(node) in _NAMES or _hints(node)):
                 yield node, function
 
     def _inside(self, node: ast.AST, function: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
@@ -149,6 +150,10 @@ class _Module:
 def _called(call: ast.Call) -> str:
     func = call.func
     return func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")
+
+
+def _hints(call: ast.Call) -> list[ast.expr]:
+    return [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
 
 
 def _is_name(node: ast.AST, name: str) -> bool:

@@ -6,6 +6,7 @@ import errno
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from sus_local import paths
 from sus_local.cli import main
+from sus_local.cli.chat.turns import resume_at
 from sus_local.errors import HistoryError
 from sus_local.history import History
 from tests.cli import calling
@@ -280,6 +282,22 @@ def test_a_damaged_value_keeps_nobody_from_the_rest(
     status, out, _ = call(capsys, "export", "--all")
     assert status == 0
     assert [turn["text"] for turn in json.loads(out)[0]["turns"]][1:] == ["Rome.", "Paris."]
+
+
+@pytest.mark.parametrize("parent", [1, 2, "'x'"])
+def test_turns_in_a_circle_have_an_end(
+    capsys: pytest.CaptureFixture[str], parent: int | str
+) -> None:
+    with History(paths.history_path()) as history:
+        history.change(1, active=2)
+        history.execute("PRAGMA foreign_keys = OFF")
+        sql = f"UPDATE turns SET parent = {parent} WHERE id = 1"
+        history.write("saving in", lambda: history.execute(sql))
+        saved = history.turns(1)
+    assert [turn.parent for turn in saved] == [None, 1, 1]
+    assert resume_at([replace(turn, text="", token_ids=()) for turn in saved], 2)[0] is None
+    assert "北京" in call(capsys, "show", "1")[1]
+    assert call(capsys, "export", "1", "--format", "md")[0] == 0
 
 
 def test_a_moment_that_no_calendar_has_is_shown_as_unknown(

@@ -162,6 +162,35 @@ def test_what_was_stopped_is_listed_and_removed(
     assert call(capsys, "models", "rm", "-y", "half-made")[0] == 1
 
 
+@pytest.mark.parametrize("name", ["Tiny-Q8_0", "tiny"])
+def test_what_was_stopped_is_meant_before_a_model_that_its_name_fits(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sus_local.cli.ask.confirm", asked.append)
+    rest = tiny.with_name(f"{name}.gguf.partial")
+    rest.write_bytes(b"123")
+    assert f"or: sus-local models rm {name}\n" in call(capsys, "models", "list")[2]
+    assert call(capsys, "models", "rm", name)[0] == 0
+    assert asked == [f"Remove {rest} (3 B)?"]
+    assert set(tiny.parent.iterdir()) == {tiny, manifest_path(tiny)}
+    assert call(capsys, "models", "rm", name)[0] == 0
+    assert not tiny.exists()
+
+
+def test_rm_asks_with_the_name_of_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sus_local.cli.ask.confirm", asked.append)
+    paths.models_dir().mkdir(parents=True)
+    parts = [paths.models_dir() / f"a-0000{n}-of-00003.gguf.partial" for n in (1, 2, 3)]
+    for part in parts:
+        part.write_bytes(b"12")
+    assert call(capsys, "models", "rm", "a")[0] == 0
+    assert asked == [f"Remove {parts[0]} and 2 more (6 B)?"]
+
+
 @pytest.mark.parametrize("lock", [".a-00001-of-00002.gguf.lock", "a.gguf.lock"])
 def test_what_is_under_way_is_not_removed(capsys: pytest.CaptureFixture[str], lock: str) -> None:
     part = paths.models_dir() / "a-00002-of-00002.gguf"

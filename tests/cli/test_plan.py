@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sus_local.backend.ggml_devices import Device
+from sus_local.cli.machine_facts import plan_facts
 from sus_local.cli.plan import _print
 from sus_local.cli.sizes import size
 from sus_local.offload.plan import plan
@@ -23,4 +24,9 @@ def test_main_memory_holds_together_what_a_gpu_that_shares_it_takes(
     _print(decided)
     lines = capsys.readouterr().out.splitlines()
     row = next(line for line in lines if line.startswith("CPU") and "together" in line)
-    assert row.endswith(size(decided.num_bytes()))
+    together = sum(line.num_bytes for line in decided.lines)
+    assert row.endswith(size(together))
+    assert plan_facts(decided)["memory_bytes"] == {
+        "MTL0": sum(line.num_bytes for line in decided.lines if line.device == "MTL0"),
+        "CPU": together,
+    }

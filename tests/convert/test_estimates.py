@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sus_local.convert.estimates import existing, find_problems, free_bytes, peak_memory
+from sus_local.convert.estimates import find_problems, free_bytes, peak_memory
 from sus_local.machine import Memory
 
 
@@ -47,12 +47,4 @@ def test_what_goes_to_one_disk_is_added_up(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_folder_that_is_not_there_yet_counts_as_the_nearest_above(tmp_path: Path) -> None:
-    assert existing(tmp_path / "a" / "b") == tmp_path
     assert free_bytes(tmp_path / "a" / "b") > 0
-
-
-def test_a_drive_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "exists", lambda path: False)
-    with pytest.raises(FileNotFoundError) as caught:
-        existing(Path("/absent/out"))
-    assert caught.value.filename == str(Path("/absent/out"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_where_no_file_can_be_locked_it_goes_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise NotImplementedError
+        raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     with OutputLock(tmp_path / "a.gguf.lock", tmp_path / "a.gguf.journal"):

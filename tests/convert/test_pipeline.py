@@ -27,6 +27,7 @@ from sus_local.errors import (
     NonFiniteError,
     PermissionDeniedError,
     SourceNotFoundError,
+    StorageError,
     TokenizerError,
     UnsupportedModelError,
     VerificationError,
@@ -278,6 +279,19 @@ def test_a_full_disk_is_told_with_its_place_wherever_it_is(
     monkeypatch.setattr("sus_local.convert.prepare.free_bytes", full)
     with pytest.raises(DiskFullError, match="while reading or writing"):
         convert(str(folder), types=["Q8_0"], output=tmp_path)
+
+
+def test_a_file_too_large_for_its_disk_leads_to_smaller_ones(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(Output, "write", refuse)
+    with pytest.raises(StorageError, match=r"file too large while writing .*a\.gguf") as caught:
+        convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf")
+    assert "--split-size 4G" in caught.value.hint
+    assert caught.value.path == str(tmp_path / "a.gguf")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are of any bytes on Linux alone")

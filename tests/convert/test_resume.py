@@ -14,8 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from sus_local.convert import Event, Progress, Resumed, convert
+from sus_local.convert.journal import OutputLock
 from sus_local.convert.output import _taken
 from sus_local.errors import OutputHeldError
 
@@ -113,6 +115,47 @@ def test_a_partial_file_of_another_conversion_leaves_no_trace(tmp_path: Path) ->
     (tmp_path / "a.gguf.partial").write_bytes(b"\xff" * (whole.bytes + 100))
     made = convert(str(folder), types=["Q8_0"], output=tmp_path / "a.gguf").outputs[0]
     assert made.sha256 == whole.sha256
+
+
+def test_a_run_that_is_refused_an_output_leaves_what_others_began(
+    folder: Path, tmp_path: Path
+) -> None:
+    def make(progress: Any = None, **options: Any) -> None:
+        types = ["Q8_0", "Q4_K_M"]
+        convert(str(folder), types=types, output=tmp_path / "out", progress=progress, **options)
+
+    with pytest.raises(StoppedError):
+        make(stop_after(8))
+    began = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert len(began) == 4
+    lock = tmp_path / "out" / "tiny-q4_k_m.gguf.lock"
+    assert {"tiny-q8_0.gguf.journal", "tiny-q4_k_m.gguf.journal"} < began.keys()
+    with FileLock(lock), pytest.raises(OutputHeldError):
+        make(split_size=400_000)
+    lock.unlink(missing_ok=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == began
+
+
+def test_a_useless_journal_goes_while_the_output_is_held(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Afterwards it may be that of another process."""
+    target, at_release = tmp_path / "a.gguf", list[set[str]]()
+    release = OutputLock.__exit__
+
+    def watch(lock: OutputLock, *error: Any) -> None:
+        at_release.append(leftovers(tmp_path))
+        release(lock, *error)
+
+    def stop(*_: object) -> None:
+        assert "a.gguf.journal" in leftovers(tmp_path)
+        raise StoppedError
+
+    monkeypatch.setattr("sus_local.convert.pipeline._write_streamed", stop)
+    monkeypatch.setattr(OutputLock, "__exit__", watch)
+    with pytest.raises(StoppedError):
+        convert(str(folder), types=["Q8_0"], output=target)
+    assert at_release == [{"tiny", "a.gguf.lock", "a.gguf.partial"}]
 
 
 COMMAND = (sys.executable, "-m", "sus_local", "convert")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
@@ -223,7 +224,7 @@ def test_where_no_file_can_be_locked_shards_are_fetched_all_the_same(
     server: HubServer, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise NotImplementedError
+        raise OSError(errno.ENOLCK, "No locks available")
 
     source = open_hub()
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence as Tokens
+from concurrent.futures import Future
+from typing import TypeVar
 
 from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
+from sus_local.engine.loop import EngineLoop
 from sus_local.engine.sequence import Finish, Request, Sequence, Shift
 from sus_local.errors import SusLocalError
 from sus_local.kv.blocks import root_key
@@ -17,6 +20,24 @@ from sus_local.results import TokenLogprob
 from sus_local.sampling import SamplingParams
 
 ROOT = root_key("fake")
+
+WAIT_S = 20.0
+
+T = TypeVar("T")
+
+
+def call(loop: EngineLoop, function: Callable[[], T]) -> T:
+    """What a function gives or raises that runs on the engine's thread, between two steps."""
+    future: Future[T] = Future()
+
+    def carry_out() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    loop._leave(carry_out)
+    return future.result(WAIT_S)
 
 
 class Recorder:

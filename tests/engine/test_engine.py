@@ -99,6 +99,22 @@ def test_what_the_store_has_no_room_for_is_not_saved_at_every_token() -> None:
     assert saved == [len(PROMPT)]
 
 
+@pytest.mark.parametrize(("tokens_a_second", "saved"), [(5.0, 64), (10.0, 128), (1000.0, 0)])
+def test_a_prompt_that_takes_long_is_saved_on_the_way(
+    monkeypatch: pytest.MonkeyPatch, tokens_a_second: float, saved: int
+) -> None:
+    engine = make_engine(Fake(n_ctx=2048, n_batch=64))
+    monkeypatch.setattr(engine.scheduler, "_prefill_rate", tokens_a_second)
+    monkeypatch.setattr(engine.scheduler, "measure", lambda num_tokens, seconds: None)
+    sequence, _ = submit(engine, PROMPT * 3)
+    for _ in range(3):
+        step(engine)
+    assert sequence.in_prefill
+    assert engine.store.longest(ROOT, sequence.token_ids).length == saved * (192 // max(saved, 1))
+    run(engine)
+    assert engine.store.longest(ROOT, PROMPT * 3).length == len(PROMPT * 3)
+
+
 def test_no_more_run_at_once_than_the_backend_has_sequences_for() -> None:
     engine = make_engine(Fake(max_sequences=2, end_every=0), max_sequences=4)
     sinks = [submit(engine, [*PROMPT[:20], 50 + number])[1] for number in range(4)]

@@ -14,13 +14,12 @@ import pytest
 from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine import loop as loop_module
-from sus_local.engine.loop import EngineLoop
+from sus_local.engine.loop import EngineLoop, wait_for
 from sus_local.engine.sequence import Finish, Request
 from sus_local.errors import EngineClosedError, SusLocalError
 from sus_local.sampling import SamplingParams
-from tests.engine.driving import ROOT, Recorder, fresh_answer, make_engine
+from tests.engine.driving import ROOT, WAIT_S, Recorder, call, fresh_answer, make_engine
 
-WAIT_S = 20.0
 ONE, TWO = [3 + index % 5 for index in range(20)], [90 + index % 5 for index in range(9)]
 
 
@@ -159,7 +158,7 @@ def test_whoever_closes_second_waits_for_the_end_too() -> None:
 
 def test_no_call_waits_without_end_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows no Ctrl-C would come through."""
-    go, wait = threading.Event(), threading.Condition.wait
+    go, done, wait = threading.Event(), threading.Event(), threading.Condition.wait
     timeouts: list[float | None] = []
 
     def watched(self: threading.Condition, timeout: float | None = None) -> bool:
@@ -171,7 +170,8 @@ def test_no_call_waits_without_end_for_its_turn(monkeypatch: pytest.MonkeyPatch)
     loop = EngineLoop(make_engine())
     with monkeypatch.context() as patch:
         patch.setattr(threading.Condition, "wait", watched)
-        assert loop.call(lambda: go.wait(WAIT_S))
+        loop._leave(lambda: done.set() if go.wait(WAIT_S) else None)
+        wait_for(done)
     loop.close()
     assert timeouts
     assert None not in timeouts
@@ -200,7 +200,7 @@ def test_whatever_fails_everybody_hears_of_it(methods: tuple[str, ...]) -> None:
     fake = Failing()
     loop = EngineLoop(make_engine(fake))
     assert submit(loop, ONE).done.wait(WAIT_S)
-    loop.call(lambda: fake.break_down(*methods))
+    call(loop, lambda: fake.break_down(*methods))
     sinks: list[Done] = []
     with contextlib.suppress(EngineClosedError):
         for number in range(8):
@@ -215,13 +215,13 @@ def test_what_failed_leaves_nothing_in_the_context() -> None:
     fake = Failing()
     engine = make_engine(fake)
     loop, copy = EngineLoop(engine), fake.copy
-    loop.call(lambda: fake.break_down("copy"))
+    call(loop, lambda: fake.break_down("copy"))
     for number in range(6):
         assert submit(loop, [*ONE, 60 + number]).done.wait(WAIT_S)
-    loop.call(lambda: setattr(fake, "copy", copy))
+    call(loop, lambda: setattr(fake, "copy", copy))
     assert submit(loop, ONE).done.wait(WAIT_S)
-    loop.call(engine.check_invariants)
-    assert loop.call(lambda: fake.num_used_cells == engine.residency.cells.num_used)
+    call(loop, engine.check_invariants)
+    assert call(loop, lambda: fake.num_used_cells == engine.residency.cells.num_used)
     loop.close()
 
 

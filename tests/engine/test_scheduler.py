@@ -15,8 +15,8 @@ LONG = [3 + index % 7 for index in range(900)]
 N_BATCH = 512
 
 
-def _engine(*, abortable: bool) -> Engine:
-    return make_engine(Fake(n_ctx=2048, n_batch=N_BATCH, abortable=abortable))
+def _engine(min_chunk_tokens: int = 0) -> Engine:
+    return make_engine(Fake(n_ctx=2048, n_batch=N_BATCH, min_chunk_tokens=min_chunk_tokens))
 
 
 def _chunk(engine: Engine) -> int:
@@ -26,42 +26,55 @@ def _chunk(engine: Engine) -> int:
 
 
 def test_a_chunk_that_can_be_aborted_fills_the_batch() -> None:
-    engine = _engine(abortable=True)
+    engine = _engine()
     engine.scheduler.measure(100, 1.0)
     assert _chunk(engine) == N_BATCH
 
 
 def test_a_chunk_that_cannot_be_aborted_takes_a_fifth_of_a_second() -> None:
-    engine = _engine(abortable=False)
+    engine = _engine(64)
     engine.scheduler.measure(1000, 1.0)
     assert _chunk(engine) == 200
 
 
 def test_a_fast_device_fills_the_batch() -> None:
-    engine = _engine(abortable=False)
+    engine = _engine(64)
     engine.scheduler.measure(N_BATCH, 0.05)
     assert _chunk(engine) == N_BATCH
 
 
 def test_the_first_chunk_of_an_unknown_device_and_those_of_a_slow_one_are_small() -> None:
-    engine = _engine(abortable=False)
+    engine = _engine(64)
     assert _chunk(engine) == 64
-    slow = _engine(abortable=False)
+    slow = _engine(64)
     slow.scheduler.measure(20, 1.0)
     assert _chunk(slow) == 64
 
 
 def test_beside_an_answer_a_chunk_is_shorter_still() -> None:
-    for abortable in (True, False):
-        engine = _engine(abortable=abortable)
+    for min_chunk_tokens in (0, 64):
+        engine = _engine(min_chunk_tokens)
         submit(engine, [90] * 9, max_tokens=200)  # too few for the speed to be learned from
         step(engine)
         engine.scheduler.measure(1000, 1.0)
         assert _chunk(engine) == 150 + 1
 
 
+def test_beside_an_answer_a_chunk_of_unknown_speed_is_the_smallest() -> None:
+    engine = _engine()
+    submit(engine, [90] * 9, max_tokens=200)
+    step(engine)
+    assert _chunk(engine) == 16 + 1
+
+
+def test_a_chunk_is_never_shorter_than_what_it_costs_is_worth() -> None:
+    engine = _engine(256)
+    engine.scheduler.measure(64, 1.0)
+    assert _chunk(engine) == 256
+
+
 def test_small_chunks_give_the_same_answer() -> None:
-    slow, fast = _engine(abortable=False), _engine(abortable=True)
+    slow, fast = _engine(64), _engine()
     assert answer(slow, LONG).token_ids == answer(fast, LONG).token_ids
 
 

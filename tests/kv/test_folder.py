@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -105,13 +106,26 @@ def test_processes_that_write_at_once_lose_nothing_but_blocks(tmp_path: Path) ->
 
 def test_while_another_process_looks_writing_goes_on(tmp_path: Path) -> None:
     tier = DiskTier(tmp_path / A, 1 << 20, shared=SharedFolder(tmp_path, 1))
-    with FileLock(tmp_path / ".lock"):
+    with FileLock(tmp_path / ".sus-local-kv.lock"):
         tier.put(*block_of(1))
         tier.close()
     assert tier.get(block_of(1)[0]) == block_of(1)[1]
     tier.put(*block_of(2))
     tier.close()
     assert num_bytes(tmp_path) == FILE_SIZE
+
+
+def test_the_budget_is_kept_where_no_file_can_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    for number in range(3):
+        written(tmp_path / A, *block_of(number), number)
+    SharedFolder(tmp_path, 2 * FILE_SIZE).tidy()
+    assert num_bytes(tmp_path) == 2 * FILE_SIZE
 
 
 def test_the_oldest_of_all_models_goes_first(tmp_path: Path) -> None:
@@ -160,6 +174,7 @@ def test_files_of_other_programs_stay(tmp_path: Path) -> None:
     """``load(kv_dir=Path.home())``: the folder may hold anything."""
     name = f"{block_of(1)[0].key.hex()}.kv"
     foreign = [
+        tmp_path / ".lock",
         tmp_path / "Downloads" / "film.mkv.part",
         tmp_path / "Downloads" / f"{name}.1.part",
         tmp_path / "app" / "screen.kv",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sus_local.kv import tiers
 from sus_local.kv.blocks import Block, root_key
 from sus_local.kv.store import BlockStore
 from sus_local.kv.tiers import DiskTier, RamTier
@@ -149,3 +151,103 @@ def test_without_any_budget_nothing_is_kept() -> None:
     assert not store.fits(1, ROOT)
     save_chain(store, (1,), (2,))
     assert len(store) == 0
+
+
+# A disk that is behind
+
+
+class Unhurried(DiskTier):
+    """Writes only when it is told."""
+
+    def _order(self, verb: str, key: bytes) -> None:
+        self._orders.put((verb, key))
+
+    def write(self, num_orders: int | None = None) -> None:
+        for _ in range(self._orders.qsize() if num_orders is None else num_orders):
+            self._carry_out(*self._orders.get())
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Unhurried:
+    monkeypatch.setattr(tiers, "MAX_PENDING_BYTES", len(KV))
+    return Unhurried(tmp_path, 1 << 20)
+
+
+def length_on_disk(disk: DiskTier, token_ids: list[int]) -> int:
+    """How much of a prompt a store finds after a restart."""
+    found = BlockStore(RamTier(0), DiskTier(disk.folder, 1 << 20))
+    return found.longest(ROOT, token_ids).length
+
+
+def test_what_a_disk_was_behind_with_is_written_before_what_follows(disk: Unhurried) -> None:
+    store = BlockStore(RamTier(1000), disk)
+    blocks = save_chain(store, (1,), (2,), (3,))
+    disk.write()
+    assert [block.key in store for block in blocks] == [True] * 3
+    assert length_on_disk(disk, [1, 2, 3]) == 1
+    for token in (4, 5, 6, 7):
+        blocks.append(store.save(blocks[-1].key, blocks[-1].end, (token,), KV))
+        disk.write()
+        held = [block.key in disk for block in blocks]
+        assert held == sorted(held, reverse=True)
+    assert length_on_disk(disk, [1, 2, 3, 4, 5, 6, 7]) == 5
+
+
+def test_a_disk_that_keeps_up_again_gets_all_that_ram_holds(
+    disk: Unhurried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BlockStore(RamTier(1000), disk)
+    last = save_chain(store, (1,), (2,), (3,), (4,))[-1]
+    monkeypatch.setattr(tiers, "MAX_PENDING_BYTES", 1 << 20)
+    store.save(last.key, last.end, (5,), KV)
+    disk.write()
+    assert length_on_disk(disk, [1, 2, 3, 4, 5]) == 5
+
+
+def test_what_ram_has_no_room_for_waits_until_the_disk_has_what_comes_before(
+    disk: Unhurried,
+) -> None:
+    store = BlockStore(RamTier(300), disk)
+    last = save_chain(store, (1,), (2,), (3,))[-1]
+    assert not store.fits(100, last.key)
+    for _ in range(3):
+        disk.write()
+        assert store.fits(100, last.key)
+        block = store.save(last.key, last.end, (4,), KV)
+    assert store.source(block) == "disk"
+    disk.write()
+    assert length_on_disk(disk, [1, 2, 3, 4]) == 4
+    store.check_invariants()
+
+
+def test_what_the_disk_lacks_counts_against_its_budget(disk: Unhurried) -> None:
+    store = BlockStore(RamTier(300), disk)
+    last = save_chain(store, (1,), (2,), (3,))[-1]
+    disk.write()
+    fits = {}
+    for num_blocks in (4, 6, 8):
+        disk.budget_bytes = num_blocks * disk.num_bytes + tiers.MAX_HEADER_BYTES
+        fits[num_blocks] = store.fits(3 * disk.num_bytes, last.key)
+    assert fits == {4: False, 6: True, 8: True}
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(0, 4))),
+    st.integers(0, 8),
+)
+def test_however_far_behind_no_block_is_on_disk_without_those_before_it(
+    chains: list[tuple[list[int], int]], num_ram_blocks: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiers, "MAX_PENDING_BYTES", 2 * len(KV))
+        disk = Unhurried(Path("unused"), 1800)
+        patch.setattr(disk, "_write", lambda pending: disk._pending.pop(pending[0].key))
+        store = BlockStore(RamTier(num_ram_blocks * len(KV)), disk)
+        blocks: dict[bytes, Block] = {}
+        for chain, num_orders in chains:
+            saved = save_chain(store, *((token,) for token in chain))
+            blocks |= {block.key: block for block in saved}
+            disk.write(min(num_orders, disk._orders.qsize()))
+            store.check_invariants()
+            for key in disk._sizes:
+                assert blocks[key].start == 0 or blocks[key].parent in disk

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from sus_local.kv import tiers
 from sus_local.kv.blocks import (
-    MAX_HEADER_BYTES,
     Block,
     digest,
     header_size,
@@ -299,21 +298,27 @@ def test_a_block_that_is_dropped_before_it_is_written_frees_its_memory(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_more_waits_to_be_written_than_there_is_memory_for(
+def test_the_disk_is_behind_while_too_much_waits_to_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiers, "MAX_PENDING_BYTES", 4 * MAX_HEADER_BYTES)
+    monkeypatch.setattr(tiers, "MAX_PENDING_BYTES", 200)
     tier = Behind(tmp_path)
-    size = 2 * MAX_HEADER_BYTES
-    assert tier.fits(size)
-    assert tier.put(*block_of(1, size)) == []
-    block, payload = block_of(2, size)
-    assert not tier.fits(size)
-    assert tier.put(block, payload) == [block.key]
+    tier.put(*block_of(1))
+    assert not tier.is_behind
+    tier.put(*block_of(2))
+    assert tier.is_behind
     tier.go.set()
     tier.close()
-    assert tier.fits(size)
-    assert tier.put(block, payload) == []
+    assert not tier.is_behind
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_disk_takes_no_block_without_the_one_before_it(tmp_path: Path) -> None:
+    tier = DiskTier(tmp_path, 1 << 20)
+    first, payload = block_of(1)
+    second = make_block(first.key, first.end, (4, 5), payload)
+    assert tier.put(second, payload) == [second.key]
+    assert [tier.put(block, payload) for block in (first, second)] == [[], []]
     tier.close()
     assert len(list(tmp_path.iterdir())) == 2
 

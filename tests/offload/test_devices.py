@@ -10,7 +10,6 @@ import pytest
 
 from sus_local.backend import ggml_devices
 from sus_local.backend.ggml_devices import Device
-from sus_local.backend.options import num_physical_cores
 from sus_local.errors import BackendError
 from sus_local.machine import system_memory
 from sus_local.offload import devices
@@ -145,12 +144,6 @@ def test_a_machine_without_gpus_misses_none(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_program_that_fails_tells_of_no_gpu() -> None:
     assert devices._lines([sys.executable, "-c", "raise SystemExit(1)"]) == []
     assert devices._lines(["no-such-program-anywhere"]) == []
-
-
-def test_threads_are_at_most_the_physical_cores() -> None:
-    import psutil
-
-    assert 1 <= num_physical_cores() <= (psutil.cpu_count(logical=True) or 1)
 
 
 @pytest.mark.gpu

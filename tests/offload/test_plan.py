@@ -38,7 +38,11 @@ def igpu(backend: str = "Vulkan", number: int = 0) -> Device:
 
 
 def held(decided: Plan) -> dict[str, float]:
-    return {device.name: decided.num_bytes(device) / GIB for device in decided.devices}
+    return {
+        device.name: sum(line.num_bytes for line in decided.lines if line.device == device.name)
+        / GIB
+        for device in decided.devices
+    }
 
 
 def test_without_a_gpu_everything_is_in_main_memory() -> None:
@@ -215,7 +219,7 @@ def test_what_does_not_fit_is_refused_with_what_would() -> None:
         decided.require()
 
     assert caught.value.available_bytes == 21 * GIB
-    assert caught.value.needed_bytes == decided.num_bytes()
+    assert caught.value.needed_bytes == sum(line.num_bytes for line in decided.lines)
     assert "kv_type=q8_0 or n_ctx=4096 or Q4_K_S (19.6 GB)" in caught.value.hint
 
 
