@@ -11,16 +11,16 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types unit model docs clean
+.PHONY: help demo test lint types unit docs clean
 
 help:
 	@echo "make demo    install, convert the bundled model, hold a conversation with it"
 	@echo "make test    install what tests need and run every check: lint, types, tests"
 	@echo "make lint    ruff: rules and format"
-	@echo "make types   mypy, strict"
+	@echo "make types   mypy, strict; all but the tests"
 	@echo "make unit    the tests that need no model file"
-	@echo "make docs    make docs/cli.md and the README's recording anew"
-	@echo "make clean   remove what the above made, but for $(VENV)"
+	@echo "make docs    make docs/cli.md and the README's recording anew (in a Unix terminal)"
+	@echo "make clean   remove what checks and builds left here, but for $(VENV) and build/demo"
 
 demo: $(VENV)/installed
 	@$(BIN)/sus-local demo
@@ -42,8 +42,10 @@ docs: $(VENV)/installed-dev
 	$(BIN)/python tools/cli_docs.py
 	$(BIN)/python tools/record_demo.py
 
+# Not build/demo: there lies the state of a training, hours of work.
 clean:
-	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build/typecheck build/lib build/bdist.* dist
+	rm -rf .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp a stage: what is installed is not installed again until pyproject.toml changes.
 $(VENV)/installed: pyproject.toml | $(VENV)/pyvenv.cfg

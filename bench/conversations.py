@@ -6,6 +6,7 @@ is the best case for a program that would otherwise have to encode the history a
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import tempfile
 import time
@@ -13,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import Figure
-from sides import Answer, Side, SusLocal, open_sus_local
+from figures import Figure, pair
+from sides import Answer, Settings, Side, SusLocal, open_sus_local
 from throughput import token_ids
+
+from sus_local import LLM
 
 NUM_TURNS, NUM_MESSAGE, NUM_ANSWER = 20, 15, 24
 NUM_LONG = 4000
@@ -69,20 +72,17 @@ def long_conversation(sides: Sequence[Side], n_vocab: int) -> Iterator[Figure]:
         early, late = statistics.median(times[:3]), statistics.median(times[-3:])
         wanted = ("<=", 1.3) if isinstance(side, SusLocal) else None
         name = f"first token, turns 18–20 to turns 2–4: {side.name}"
-        ratio = late / early
-        yield Figure(name, "s", late, early, "turns 2–4", ratio, (ratio, ratio), wanted)
+        yield pair(name, "s", late, early, "turns 2–4", wanted)
 
 
 def interrupted(sides: Sequence[Side], n_vocab: int) -> Iterator[Figure]:
-    """Prompt tokens computed beyond the new ones, where something came in between."""
+    """The first token, and prompt tokens computed beyond the new ones, after interruptions."""
     for side in sides:
-        for name, extra, seconds in _interruptions(side, n_vocab):
-            wanted = ("<=", 1.0) if isinstance(side, SusLocal) else None
-            ratio = 1.0 + extra
-            yield Figure(
-                f"{name}: {side.name}", "s to first token", seconds, None,
-                f"new tokens; {extra} more computed", ratio, (ratio, ratio), wanted,
-            )  # fmt: skip
+        for what, extra, seconds in _interruptions(side, n_vocab):
+            name = f"{what}: {side.name}"
+            wanted = ("<=", 0.0) if isinstance(side, SusLocal) else None
+            yield Figure(name, "s to the first token", seconds)
+            yield Figure(name, "tokens computed beyond the new ones", extra, wanted=wanted)
 
 
 def _interruptions(side: Side, n_vocab: int) -> Iterator[tuple[str, int, float]]:
@@ -106,23 +106,29 @@ def _told(name: str, answers: Sequence[Answer], num_new: int) -> tuple[str, int,
     return name, max(0, extra), statistics.median(answer.ttft_s for answer in answers)
 
 
-def restart(model: Path, n_threads: int, n_vocab: int, n_ctx: int) -> Iterator[Figure]:
+def restart(model: Path, settings: Settings, n_vocab: int) -> Iterator[Figure]:
     """The first token after a restart, against computing the conversation anew."""
-    num_tokens = min(NUM_LONG, n_ctx // 2)
+    num_tokens = min(NUM_LONG, settings.n_ctx // 2)
     with tempfile.TemporaryDirectory() as folder:
         kv_dir = Path(folder)
-        with open_sus_local(model, n_threads, kv_dir) as side:
+        with _warm(model, settings, kv_dir, n_vocab) as side:
             chat = Chat(side, 4000, n_vocab)
             whole = chat.say(num_tokens, 8).ttft_s
             history = chat.history
-        with open_sus_local(model, n_threads, kv_dir) as side:
-            side.answer(token_ids(8, 1, n_vocab), 4)  # the model's pages, not the cache's
+        with _warm(model, settings, kv_dir, n_vocab) as side:
             chat = Chat(side, 4100, n_vocab)
             chat.history = history
             answer = chat.say(1, 8)
-    ratio = answer.ttft_s / whole
     name = f"restart at {num_tokens} tokens, {answer.prefilled_tokens} computed"
-    yield Figure(name, "s", answer.ttft_s, whole, "prefill", ratio, (ratio, ratio), ("<=", 0.03))
+    yield pair(name, "s", answer.ttft_s, whole, "prefill", ("<=", 0.03))
+
+
+@contextlib.contextmanager
+def _warm(model: Path, settings: Settings, kv_dir: Path, n_vocab: int) -> Iterator[SusLocal]:
+    """The model, its pages in memory, so that no first token waits for the disk."""
+    with open_sus_local(model, settings, kv_dir) as side:
+        side.answer(token_ids(8, 1, n_vocab), 4)
+        yield side
 
 
 def saving(side: SusLocal, n_vocab: int) -> Iterator[Figure]:
@@ -130,19 +136,16 @@ def saving(side: SusLocal, n_vocab: int) -> Iterator[Figure]:
     spent = _count_seconds(side.llm)
     chat = Chat(side, 6000, n_vocab)
     chat.say(1000)
-    ratios = []
+    shares = []
     for _ in range(6):
         saved_before, began = sum(spent), time.perf_counter()
         chat.say(NUM_MESSAGE, 64)
-        side.llm.tokenize("")  # waits for nothing but the engine's thread
         elapsed = time.perf_counter() - began
-        ratios.append((sum(spent) - saved_before) / elapsed)
-    ratio = statistics.median(ratios)
+        side.llm.score(token_ids(2, 1, n_vocab))  # waits for the engine's thread: it saves last
+        shares.append((sum(spent) - saved_before) / elapsed)
+    share, spread = statistics.median(shares), (min(shares), max(shares))
     name = "saving a turn of 79 tokens at 1000"
-    yield Figure(
-        name, "of the turn", ratio, None, "the turn", ratio, (min(ratios), max(ratios)),
-        ("<=", 0.05),
-    )  # fmt: skip
+    yield Figure(name, "of the turn", share, spread=spread, wanted=("<=", 0.05))
 
 
 def idle_conversations(side: SusLocal, n_vocab: int) -> Iterator[Figure]:
@@ -151,21 +154,20 @@ def idle_conversations(side: SusLocal, n_vocab: int) -> Iterator[Figure]:
     for number in range(8):
         Chat(side, 9000 + 100 * number, n_vocab).say(1000, 2)
     beside = _decode_speed(side, 8500, n_vocab)
-    ratio = beside / alone
     name = "decode beside 8 idle conversations"
-    yield Figure(name, "tokens/s", beside, alone, "alone", ratio, (ratio, ratio), (">=", 0.97))
+    yield pair(name, "tokens/s", beside, alone, "alone", (">=", 0.97))
 
 
 def _decode_speed(side: SusLocal, seed: int, n_vocab: int) -> float:
     prompt = token_ids(64, seed, n_vocab)
-    speeds = [side.generate(prompt, 48).timings.decode_tokens_per_s for _ in range(5)]
-    return statistics.median(speeds)
+    return statistics.median(side.decode_speed(prompt, 48) for _ in range(5))
 
 
-def _count_seconds(llm: Any) -> list[float]:
+def _count_seconds(llm: LLM) -> list[float]:
     """From now on, the seconds of every saving of KV."""
-    residency = llm._loop.engine.residency
-    save, spent = residency.save, []
+    residency: Any = llm._loop.engine.residency
+    spent: list[float] = []
+    save = residency.save
 
     def timed(*arguments: Any, **named: Any) -> Any:
         began = time.perf_counter()

@@ -5,7 +5,8 @@
 It makes a random checkpoint, converts it to Q4_K_M with ``sus-local convert``, and does the same in
 llama.cpp's two steps: ``convert_hf_to_gguf.py --outtype bf16``, run by ``--peer-python``, which
 needs torch and transformers, and ``llama_model_quantize``, which is all that ``llama-quantize``
-calls.
+calls. Both are warmed up, take turns, round after round, and the median round of each counts. Linux
+or macOS.
 
 How much of the time is the quantizers', in four figures. ``kernels_share``: the time that they take
 alone, on all cores, right after each conversion; it moves with the machine's speed between the two.
@@ -26,20 +27,19 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import random_checkpoint
+from llama_cpp_tools import download
 from random_model import Shape
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ SIZES = {
     "1.2": Shape(),
     "2.4": Shape(n_layer=48),
 }
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 # As it is installed: modules are compiled once, not at every start.
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 _QUANTIZE = """
@@ -110,12 +111,38 @@ class Run:
     idle_s: float
 
 
+@dataclass(frozen=True)
+class Peer:
+    """llama.cpp's two steps.
+
+    Attributes:
+        python: An interpreter with torch and transformers.
+        script: ``convert_hf_to_gguf.py``.
+    """
+
+    python: Path
+    script: Path
+
+    def warm_up(self) -> None:
+        """Compile its modules and read them from the disk."""
+        _timed([str(self.python), str(self.script), "--help"], [])
+
+    def convert(self, checkpoint: Path, target: Path) -> list[Run]:
+        """A run for each of the steps."""
+        middle = target.with_name("middle.gguf")
+        first = [str(self.python), str(self.script), str(checkpoint), "--outtype", "bf16"]
+        second = [sys.executable, "-c", _QUANTIZE, str(middle), str(target)]
+        steps = [_timed([*first, "--outfile", str(middle)], [middle]), _timed(second, [target])]
+        middle.unlink()
+        return steps
+
+
 def main() -> int:
     """Run the benchmark; 0 unless the bytes differ."""
     options = _options()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-convert-") as name:
         folder = Path(name)
-        peer = _peer_sources(options, folder)
+        peer = _peer(options, folder)
         reports = [_measure(folder, size, peer, options) for size in options.sizes.split(",")]
     for report in reports:
         print(json.dumps(report))
@@ -125,47 +152,74 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--sizes", default="1.2", help=f"billions, of {', '.join(SIZES)}")
-    parser.add_argument("--rounds", type=int, default=1, help="conversions; the median counts")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="conversions of each; the median counts"
+    )
     parser.add_argument("--peer-python", type=Path, help="an interpreter with torch, transformers")
     parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's sources")
     parser.add_argument("--folder", type=Path, help="where the files go; 5 GB a billion")
     return parser.parse_args()
 
 
-def _peer_sources(options: argparse.Namespace, folder: Path) -> Path | None:
-    if options.peer_python is None or options.llama_cpp is not None:
-        return options.llama_cpp if options.peer_python is not None else None
-    wanted = f"llama-cpp-python=={version('llama-cpp-python')}"
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=:all:"]
-    subprocess.run([*pip, "--no-build-isolation", "-d", str(folder), wanted], check=True)
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
-    return next(folder.glob("*/vendor/llama.cpp"))
+def _peer(options: argparse.Namespace, folder: Path) -> Peer | None:
+    if options.peer_python is None:
+        return None
+    sources = options.llama_cpp or download(folder)
+    return Peer(options.peer_python, sources / "convert_hf_to_gguf.py")
 
 
 def _measure(
-    folder: Path, size: str, peer: Path | None, options: argparse.Namespace
+    folder: Path, size: str, peer: Peer | None, options: argparse.Namespace
 ) -> dict[str, Any]:
     checkpoint = folder / f"random-{size}b"
+    ours, theirs = folder / "ours.gguf", folder / "theirs.gguf"
     parameters = random_checkpoint.write(checkpoint, SIZES[size])
-    target = folder / "ours.gguf"
-    dry_run = [*_arguments(checkpoint, target), "--dry-run"]
-    _timed([sys.executable, "-m", "sus_local", *dry_run], [])
-    runs = [_round(checkpoint, target) for _ in range(options.rounds)]
-    ours = sorted((run for run, _ in runs), key=lambda run: run.seconds)[len(runs) // 2]
-    rounds = [told for _, told in runs]
+    _warm_up(checkpoint, ours, peer)
+    runs, their_runs = [], []
+    for _ in range(options.rounds):
+        runs.append(_round(checkpoint, ours))
+        if peer is not None:
+            their_runs.append(peer.convert(checkpoint, theirs))
     report: dict[str, Any] = {"billions": parameters / 1e9, "cores": os.cpu_count()}
-    report |= {"ours": asdict(ours), "rounds": rounds}
-    for share in (name for name in rounds[0] if name.startswith("kernels_")):
-        report[share] = statistics.median(each[share] for each in rounds)
+    report |= _told(runs)
     if peer is not None:
-        steps = _theirs(checkpoint, folder, peer, options.peer_python)
-        report["theirs"] = [asdict(step) for step in steps]
-        report["time_ratio"] = ours.seconds / sum(step.seconds for step in steps)
-        report["cpu_ratio"] = ours.cpu_s / sum(step.cpu_s for step in steps)
-        report["identical"] = _apart(_same, target, folder / "theirs.gguf")
+        report |= _compared(_median_round([[run] for run, _ in runs]), _median_round(their_runs))
+        report["identical"] = _apart(_same, ours, theirs)
     shutil.rmtree(checkpoint)
     return report
+
+
+def _warm_up(checkpoint: Path, target: Path, peer: Peer | None) -> None:
+    dry_run = [*_arguments(checkpoint, target), "--dry-run"]
+    _timed([sys.executable, "-m", "sus_local", *dry_run], [])
+    if peer is not None:
+        peer.warm_up()
+
+
+def _told(runs: Sequence[tuple[Run, dict[str, float]]]) -> dict[str, Any]:
+    """Our part of the report."""
+    rounds = [told for _, told in runs]
+    shares = [name for name in rounds[0] if name.startswith("kernels_")]
+    [ours] = _median_round([[run] for run, _ in runs])
+    told: dict[str, Any] = {"ours": asdict(ours), "rounds": rounds}
+    return told | {name: statistics.median(each[name] for each in rounds) for name in shares}
+
+
+def _compared(ours: Sequence[Run], theirs: Sequence[Run]) -> dict[str, Any]:
+    return {
+        "theirs": [asdict(step) for step in theirs],
+        "time_ratio": _seconds(ours) / _seconds(theirs),
+        "cpu_ratio": sum(step.cpu_s for step in ours) / sum(step.cpu_s for step in theirs),
+    }
+
+
+def _median_round(rounds: Sequence[Sequence[Run]]) -> Sequence[Run]:
+    """The steps of the round in the middle, by the time that all its steps took."""
+    return sorted(rounds, key=_seconds)[len(rounds) // 2]
+
+
+def _seconds(steps: Sequence[Run]) -> float:
+    return sum(step.seconds for step in steps)
 
 
 def _round(checkpoint: Path, target: Path) -> tuple[Run, dict[str, float]]:
@@ -193,14 +247,6 @@ def _arguments(checkpoint: Path, target: Path) -> list[str]:
     return ["convert", str(checkpoint), "-q", TYPE, "-o", str(target)]
 
 
-def _theirs(checkpoint: Path, folder: Path, sources: Path, python: Path) -> list[Run]:
-    middle, target = folder / "middle.gguf", folder / "theirs.gguf"
-    script = str(sources / "convert_hf_to_gguf.py")
-    first = [str(python), script, str(checkpoint), "--outtype", "bf16", "--outfile", str(middle)]
-    second = [sys.executable, "-c", _QUANTIZE, str(middle), str(target)]
-    return [_timed(first, [middle]), _timed(second, [target])]
-
-
 def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
     for path in made:
         path.unlink(missing_ok=True)
@@ -215,7 +261,7 @@ def _timed(command: Sequence[str], made: Sequence[Path]) -> Run:
     seconds = time.monotonic() - started
     cpu, idle = usage.ru_utime + usage.ru_stime, _idle_seconds() - idle
     written = sum(path.stat().st_size for path in made)
-    return Run(seconds, cpu, usage.ru_maxrss * 1024, written, idle)
+    return Run(seconds, cpu, usage.ru_maxrss * _MAXRSS_BYTES, written, idle)
 
 
 def _idle_seconds() -> float:

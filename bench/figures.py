@@ -16,32 +16,42 @@ class Figure:
         unit: Of ``ours`` and ``theirs``, which are medians.
         ours: Of this project.
         theirs: Of ``against``; None where there is no other.
-        against: Whom it is compared with.
-        ratio: The median of ours / theirs over the pairs.
-        spread: The smallest and the largest of these ratios.
-        wanted: ``(">=", 0.97)``: what the ratio should be; None if it is for information.
+        against: Whom it is compared with; empty where there is no other.
+        ratio: The median of ours / theirs over the pairs; None where there is no other.
+        spread: The smallest and the largest of these ratios, or of ours where there is no other;
+            None if there is one measurement.
+        wanted: ``(">=", 0.97)``: what the ratio, or ours where there is no other, should be; None
+            if it is for information.
     """
 
     name: str
     unit: str
     ours: float
-    theirs: float | None
-    against: str
-    ratio: float
-    spread: tuple[float, float]
+    theirs: float | None = None
+    against: str = ""
+    ratio: float | None = None
+    spread: tuple[float, float] | None = None
     wanted: tuple[str, float] | None = None
 
     @property
     def met(self) -> bool | None:
-        """Whether the ratio is as wanted."""
+        """Whether it is as wanted."""
         if self.wanted is None:
             return None
         relation, bound = self.wanted
-        return self.ratio >= bound if relation == ">=" else self.ratio <= bound
+        value = self.ours if self.ratio is None else self.ratio
+        return value >= bound if relation == ">=" else value <= bound
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self) | {"met": self.met}
+
+
+def pair(
+    name: str, unit: str, ours: float, theirs: float, against: str, wanted: tuple[str, float] | None
+) -> Figure:
+    """A figure of one pair."""
+    return Figure(name, unit, ours, theirs, against, ours / theirs, wanted=wanted)
 
 
 @dataclass

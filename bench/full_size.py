@@ -6,6 +6,7 @@ A server on the loopback interface has a model of the shape of SUS-Chat-34B: bf1
 shards, 69 GB that are made as they are sent. ``sus-local convert org/name`` streams them as it does
 from the hub; what it takes of time, memory and disk is told, and at the end ``models verify`` reads
 the file again. ``--kill-at`` kills it when so much of the output is written, and starts it again.
+Linux or macOS; memory is told on Linux only.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Watch(threading.Thread):
 
 
 def _peak_resident(pid: int) -> int:
-    """The most memory that a process had so far; 0 where the system does not tell."""
+    """The most memory that a process had so far; 0 where there is no ``/proc``."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -90,7 +91,7 @@ def convert(folder: Path, hub: Hub, kind: str, kill_bytes: float = 0.0) -> dict[
         "status": process.returncode,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_memory_mb": round(watch.peak_memory_bytes / 1e6),
+        "peak_memory_mb": round(watch.peak_memory_bytes / 1e6) or None,
         "peak_disk_gb": round(watch.peak_disk_bytes / 1e9, 2),
         "fetched_gb": round((hub.num_sent - before) / 1e9, 2),
     }
@@ -120,7 +121,7 @@ def main() -> int:
     source = sum(shard.size for shard in hub.shards.values())
     print(json.dumps({"source_gb": round(source / 1e9, 2), "shards": len(hub.shards)}), flush=True)
     if options.kill_at:
-        # Four and a half of sixteen bits, roughly; to be killed somewhere is all that matters.
+        # As Q4_K_M, which takes 4.8 of sixteen bits; to be killed somewhere is all that matters.
         run = convert(folder, hub, options.type, options.kill_at * source * 4.8 / 16)
         print(json.dumps({"killed": run}), flush=True)
     run = convert(folder, hub, options.type)

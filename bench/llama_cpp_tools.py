@@ -29,11 +29,13 @@ def find_programs(cache: Path, *, source: Path | None = None, build: Path | None
         source: llama.cpp's source tree; None downloads the sdist of the installed version.
         build: An existing CMake build folder, taken as it is.
     """
-    folder = build or cache / f"llama-cpp-python-{version('llama-cpp-python')}"
+    if build is not None:
+        return build / "bin"
+    folder = cache / f"llama-cpp-python-{version('llama-cpp-python')}"
     programs = folder / "bin"
     suffix = ".exe" if sys.platform == "win32" else ""
     if not all((programs / f"{name}{suffix}").exists() for name in PROGRAMS):
-        _build(source or _download(cache), folder)
+        _build(source or download(cache), folder)
     return programs
 
 
@@ -51,19 +53,21 @@ def run_json_lines(command: Sequence[str | Path]) -> list[dict[str, Any]]:
     raise SystemExit(f"{command[0]} printed nothing, {_ATTEMPTS} times")
 
 
-def _download(cache: Path) -> Path:
-    name = f"llama-cpp-python=={version('llama-cpp-python')}"
-    print(f"downloading the source of {name}", file=sys.stderr)
-    cache.mkdir(parents=True, exist_ok=True)
+def download(folder: Path) -> Path:
+    """llama.cpp's source, of the installed version, into a folder; where it lies."""
+    number = version("llama-cpp-python")
+    print(f"downloading the source of llama-cpp-python {number}", file=sys.stderr)
+    folder.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
-    subprocess.run([*pip, "--dest", str(cache), name], check=True, stdout=sys.stderr)
-    archive = next(cache.glob("llama_cpp_python-*.tar.gz"))
-    with tarfile.open(archive) as tar:
+    wanted = f"llama-cpp-python=={number}"
+    subprocess.run([*pip, "--dest", str(folder), wanted], check=True, stdout=sys.stderr)
+    name = f"llama_cpp_python-{number}"
+    with tarfile.open(folder / f"{name}.tar.gz") as tar:
         if hasattr(tarfile, "data_filter"):
-            tar.extractall(cache, filter="data")
+            tar.extractall(folder, filter="data")
         else:
-            tar.extractall(cache)
-    return cache / archive.name.removesuffix(".tar.gz") / "vendor" / "llama.cpp"
+            tar.extractall(folder)
+    return folder / name / "vendor" / "llama.cpp"
 
 
 def _build(source: Path, folder: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,10 @@ WORD = re.compile(r"\bw\d+\b")
 class Peer(Protocol):
     """A program with a chat."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For the table's head."""
+        ...
 
     def command(self, model: Path, *, resume: bool) -> list[str] | None:
         """The chat's command line; None where nothing can be resumed."""
@@ -43,7 +47,7 @@ class Peer(Protocol):
 
 
 @dataclass(frozen=True)
-class SusLocal:
+class SusLocalChat:
     """This project."""
 
     home: Path
@@ -109,8 +113,6 @@ class Llm:
 
 
 def _output(command: list[str], peer: Peer) -> str:
-    import os
-
     done = subprocess.run(
         command, env={**os.environ, **peer.environment()}, capture_output=True, check=False
     )
@@ -118,7 +120,7 @@ def _output(command: list[str], peer: Peer) -> str:
 
 
 @dataclass
-class Chat:
+class TerminalChat:
     """A chat in a pseudo-terminal; a context manager."""
 
     peer: Peer
@@ -126,8 +128,6 @@ class Chat:
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        import os
-
         variables = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
         self.screen = pyte.HistoryScreen(COLUMNS, ROWS, history=10000, ratio=1.0)
         self._stream = pyte.ByteStream(self.screen)
@@ -140,7 +140,7 @@ class Chat:
         )
         self._child.delaybeforesend = None
 
-    def __enter__(self) -> Chat:
+    def __enter__(self) -> TerminalChat:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -223,8 +223,6 @@ class Chat:
 
     def kill(self) -> None:
         """As a power cut would."""
-        import signal
-
         self._child.kill(signal.SIGKILL)
         self._child.wait()
 
@@ -240,14 +238,3 @@ class Chat:
     def _processes(self) -> list[psutil.Process]:
         process = psutil.Process(self._child.pid)
         return [process, *process.children(recursive=True)]
-
-
-def server_restart(port: int, messages: list[dict[str, str]]) -> tuple[str, int]:
-    """Ask llama-server; gives the answer and how many prompt tokens it computed."""
-    import http.client
-
-    body = json.dumps({"messages": messages, "temperature": 0, "max_tokens": 32})
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-    answer = json.loads(connection.getresponse().read())
-    return answer["choices"][0]["message"]["content"], int(answer["timings"]["prompt_n"])

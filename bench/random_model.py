@@ -5,14 +5,15 @@ Its blocks are real quantizations of normal noise, drawn again and again from on
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, TokenType
+from gguf import GGMLQuantizationType, GGUFWriter, TokenType
+
+from sus_local.convert.quantize import Rows, quantize
 
 Q4_K, Q6_K, F32 = GGMLQuantizationType.Q4_K, GGMLQuantizationType.Q6_K, GGMLQuantizationType.F32
 _POOL_ROWS = 64
@@ -78,25 +79,9 @@ class _Pool:
         key = (width, int(kind))
         if key not in self._rows:
             noise = self._random.normal(0, 0.02, (_POOL_ROWS, width)).astype(np.float32)
-            self._rows[key] = _quantize(noise, kind)
+            made = quantize(Rows(noise, "F32", "noise"), [kind.name])[kind.name]
+            self._rows[key] = np.frombuffer(made, np.uint8).reshape(_POOL_ROWS, -1)
         return self._rows[key]
-
-
-def _quantize(rows: np.ndarray[Any, Any], kind: GGMLQuantizationType) -> np.ndarray[Any, Any]:
-    import llama_cpp  # noqa: F401 - loads the library that the next line finds
-    from llama_cpp._ctypes_extensions import load_shared_library
-    from llama_cpp._ggml import libggml_base_path
-
-    quantize = load_shared_library("ggml-base", libggml_base_path).ggml_quantize_chunk
-    quantize.restype = ctypes.c_size_t
-    quantize.argtypes = [
-        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
-        ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p,
-    ]  # fmt: skip
-    block, block_bytes = GGML_QUANT_SIZES[kind]
-    out = np.empty((rows.shape[0], rows.shape[1] // block * block_bytes), dtype=np.uint8)
-    quantize(int(kind), rows.ctypes.data, out.ctypes.data, 0, rows.shape[0], rows.shape[1], None)
-    return out
 
 
 def _tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], GGMLQuantizationType]]:

@@ -20,15 +20,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import conversations
-import sides
 import structured
 from figures import Figure
 from llama_cpp_tools import find_programs
 from platformdirs import user_cache_path
 from random_model import SHAPES, write_random_model
+from sides import LlamaCppPython, Settings, Side, open_llama_server, open_sus_local
 from throughput import Throughput
 
-from sus_local.backend.options import num_physical_cores
+from sus_local.cores import num_fast_cores
 from sus_local.offload.gguf_facts import ModelFacts, read_facts
 
 CASES = (
@@ -41,11 +41,10 @@ def main() -> int:
     options = _options()
     model = options.model or _random_model(options.cache, options.shape)
     facts = read_facts(model)
-    sides.N_CTX = min(sides.N_CTX, facts.n_ctx_train)
-    sides.FLASH_ATTN = {"on": True, "off": False}.get(options.flash_attn)
+    settings = _settings(options, facts)
     programs = find_programs(options.cache, source=options.llama_cpp, build=options.build)
     figures = []
-    for figure in _run(options, model, facts, programs):
+    for figure in _run(options, model, settings, programs, facts.n_vocab):
         figures.append(figure)
         print(_line(figure), file=sys.stderr, flush=True)
     if options.json:
@@ -55,6 +54,12 @@ def main() -> int:
     return int(any(figure.met is False for figure in figures))
 
 
+def _settings(options: argparse.Namespace, facts: ModelFacts) -> Settings:
+    flash_attn = {"on": True, "off": False}.get(options.flash_attn)
+    n_ctx = min(Settings.n_ctx, facts.n_ctx_train)
+    return Settings(options.threads, n_ctx=n_ctx, flash_attn=flash_attn)
+
+
 def table(figures: list[Figure]) -> str:
     """The figures as a Markdown table."""
     head = "| what | sus-local | other | ratio | spread | wanted |\n|---|---|---|---|---|---|"
@@ -62,24 +67,23 @@ def table(figures: list[Figure]) -> str:
 
 
 def _line(figure: Figure) -> str:
-    theirs = "" if figure.theirs is None else f"{figure.theirs:.4g} "
+    theirs = "" if figure.theirs is None else f"{figure.theirs:.4g} ({figure.against})"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.3f}"
+    spread = "" if figure.spread is None else "–".join(f"{each:.3f}" for each in figure.spread)
     wanted = "" if figure.wanted is None else f"{figure.wanted[0]} {figure.wanted[1]}"
     verdict = {True: " ✓", False: " ✗", None: ""}[figure.met]
-    low, high = figure.spread
-    return (
-        f"| {figure.name} | {figure.ours:.4g} {figure.unit} | {theirs}({figure.against}) "
-        f"| {figure.ratio:.3f} | {low:.3f}–{high:.3f} | {wanted}{verdict} |"
-    )
+    ours = f"{figure.ours:.4g} {figure.unit}"
+    return f"| {figure.name} | {ours} | {theirs} | {ratio} | {spread} | {wanted}{verdict} |"
 
 
 def _run(
-    options: argparse.Namespace, model: Path, facts: ModelFacts, programs: Path
+    options: argparse.Namespace, model: Path, settings: Settings, programs: Path, n_vocab: int
 ) -> Iterator[Figure]:
-    threads, n_vocab, only = options.threads, facts.n_vocab, options.only
+    only = options.only
     with contextlib.ExitStack() as stack:
         kv_dir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ours = stack.enter_context(sides.open_sus_local(model, threads, kv_dir))
-        speed = Throughput(ours, programs, model, threads, n_vocab)
+        ours = stack.enter_context(open_sus_local(model, settings, kv_dir))
+        speed = Throughput(ours, programs, model, settings, n_vocab)
         cases: dict[str, Callable[[], Iterator[Figure]]] = {
             "decode": lambda: speed.decode(options.rounds),
             "prefill": lambda: speed.prefill(options.rounds),
@@ -91,8 +95,8 @@ def _run(
             if name in only and name in cases:
                 yield from cases[name]()
         if {"chat", "interrupted", "schema"} & only:
-            server = stack.enter_context(sides.open_llama_server(programs, model, threads))
-            everyone = [ours, server, sides.LlamaCppPython(model, threads)]
+            server = stack.enter_context(open_llama_server(programs, model, settings))
+            everyone: list[Side] = [ours, server, LlamaCppPython(model, settings)]
             if "schema" in only:
                 yield from structured.by_schema(ours, server, options.rounds, n_vocab)
             if "chat" in only:
@@ -100,7 +104,7 @@ def _run(
             if "interrupted" in only:
                 yield from conversations.interrupted(everyone, n_vocab)
     if "restart" in only:
-        yield from conversations.restart(model, threads, n_vocab, sides.N_CTX)
+        yield from conversations.restart(model, settings, n_vocab)
 
 
 def _random_model(cache: Path, shape: str) -> Path:
@@ -121,7 +125,7 @@ def _options() -> argparse.Namespace:
     add("--only", type=_names, default=set(CASES), help=f"some of {','.join(CASES)}")
     add("--rounds", type=int, default=5, help="pairs of measurements a figure")
     add("--flash-attn", choices=("on", "off"), help="of sus-local, instead of what it would take")
-    add("--threads", type=int, default=num_physical_cores())
+    add("--threads", type=int, default=num_fast_cores())
     add("--cache", type=Path, default=user_cache_path("sus-local-bench"))
     add("--llama-cpp", type=Path, help="llama.cpp's source, instead of downloading it")
     add("--build", type=Path, help="a folder in which llama.cpp was built with CMake")

@@ -8,23 +8,39 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-N_CTX = 8192
-FLASH_ATTN: bool | None = None
-"""Of sus-local; None leaves it to the memory plan."""
+import sus_local
+from sus_local import LLM, SamplingParams
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every program loads the model.
+
+    Attributes:
+        flash_attn: Of sus-local; None leaves it to the memory plan.
+    """
+
+    n_threads: int
+    n_ctx: int = 8192
+    flash_attn: bool | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request gave: its tokens, the seconds it took, the prompt tokens it computed."""
+    """What one request gave.
+
+    Attributes:
+        ttft_s: From the call to the first token, by a clock outside the program.
+        prefilled_tokens: Prompt tokens that it computed.
+    """
 
     token_ids: tuple[int, ...]
     ttft_s: float
-    total_s: float
     prefilled_tokens: int
 
 
@@ -43,28 +59,30 @@ class SusLocal:
 
     name = "sus-local"
 
-    def __init__(self, llm: Any) -> None:
+    def __init__(self, llm: LLM) -> None:
         self.llm = llm
 
     def answer(self, prompt: Sequence[int], num_tokens: int) -> Answer:
-        result = self.generate(prompt, num_tokens)
-        timings = result.timings
-        total = timings.ttft_s + timings.decode_s
-        return Answer(result.token_ids, timings.ttft_s, total, result.usage.prefilled_tokens)
+        began = time.perf_counter()
+        stream = self.llm.stream(list(prompt), sampling=_greedy(num_tokens))
+        next(piece for piece in stream if piece.token_ids)
+        first = time.perf_counter() - began
+        result = stream.result  # waits for the end, and wakes once
+        return Answer(result.token_ids, first, result.usage.prefilled_tokens)
 
-    def generate(self, prompt: Sequence[int], num_tokens: int) -> Any:
-        """As ``answer``, with the whole result."""
-        from sus_local import SamplingParams
-
-        greedy = SamplingParams(temperature=0, max_tokens=num_tokens, ignore_eos=True)
-        return self.llm.generate(list(prompt), sampling=greedy)
+    def decode_speed(self, prompt: Sequence[int], num_tokens: int) -> float:
+        """Tokens a second after the first one, by the engine's own clock, as llama-bench does."""
+        result = self.llm.generate(list(prompt), sampling=_greedy(num_tokens))
+        return result.timings.decode_tokens_per_s
 
     def obey(self, prompt: Sequence[int], schema: dict[str, Any], num_tokens: int) -> str:
         """An answer by a JSON schema, of at most so many tokens."""
-        from sus_local import SamplingParams
-
         ruled = SamplingParams(temperature=0, max_tokens=num_tokens, json_schema=schema)
-        return str(self.llm.generate(list(prompt), sampling=ruled).text)
+        return self.llm.generate(list(prompt), sampling=ruled).text
+
+
+def _greedy(num_tokens: int) -> SamplingParams:
+    return SamplingParams(temperature=0, max_tokens=num_tokens, ignore_eos=True)
 
 
 class LlamaServer:
@@ -73,7 +91,7 @@ class LlamaServer:
     name = "llama-server"
 
     def __init__(self, port: int) -> None:
-        self.port = port
+        self._port = port
 
     def answer(self, prompt: Sequence[int], num_tokens: int) -> Answer:
         body = {
@@ -83,12 +101,12 @@ class LlamaServer:
         began, first = time.perf_counter(), 0.0
         token_ids: list[int] = []
         computed = 0
-        for event in self._events(body):
+        for event in self._complete(body):
             if event.get("tokens") and not token_ids:
                 first = time.perf_counter() - began
             token_ids += event.get("tokens", [])
             computed = event.get("timings", {}).get("prompt_n", computed)
-        return Answer(tuple(token_ids), first, time.perf_counter() - began, computed)
+        return Answer(tuple(token_ids), first, computed)
 
     def obey(self, prompt: Sequence[int], schema: dict[str, Any], num_tokens: int) -> str:
         """An answer by a JSON schema, of at most so many tokens."""
@@ -96,17 +114,28 @@ class LlamaServer:
             "prompt": list(prompt), "n_predict": num_tokens, "temperature": 0, "top_k": 1,
             "json_schema": schema, "cache_prompt": True, "stream": True,
         }  # fmt: skip
-        return "".join(event["content"] for event in self._events(body))
+        return "".join(event["content"] for event in self._complete(body))
 
-    def _events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
-        connection.request(
-            "POST", "/completion", json.dumps(body), {"Content-Type": "application/json"}
-        )
-        for line in connection.getresponse():
-            if line.startswith(b"data: {"):
-                yield json.loads(line[6:])
-        connection.close()
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[str, int]:
+        """The answer to a conversation, of at most 32 tokens, and the prompt tokens computed."""
+        body = {"messages": messages, "temperature": 0, "max_tokens": 32}
+        with self._post("/v1/chat/completions", body) as response:
+            answer = json.load(response)
+        return answer["choices"][0]["message"]["content"], int(answer["timings"]["prompt_n"])
+
+    def _complete(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        with self._post("/completion", body) as response:
+            for line in response:
+                if line.startswith(b"data: {"):
+                    yield json.loads(line[6:])
+
+    @contextlib.contextmanager
+    def _post(self, path: str, body: dict[str, Any]) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        with contextlib.closing(connection):
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(body), headers)
+            yield connection.getresponse()
 
 
 class LlamaCppPython:
@@ -114,13 +143,20 @@ class LlamaCppPython:
 
     name = "llama_cpp.Llama"
 
-    def __init__(self, model: Path, n_threads: int) -> None:
-        from llama_cpp import Llama
+    def __init__(self, model: Path, settings: Settings) -> None:
+        from llama_cpp import Llama  # compiled code, too heavy for a look at --help
 
-        self._llama = Llama(str(model), n_ctx=N_CTX, n_threads=n_threads, verbose=False)
+        self._llama = Llama(
+            str(model),
+            n_ctx=settings.n_ctx,
+            n_threads=settings.n_threads,
+            n_threads_batch=settings.n_threads,
+            verbose=False,
+        )
 
     def answer(self, prompt: Sequence[int], num_tokens: int) -> Answer:
-        known = self._llama.longest_token_prefix(self._llama._input_ids, list(prompt)[:-1])
+        before = self._llama._input_ids.tolist()
+        known = self._llama.longest_token_prefix(before, list(prompt)[:-1])
         began, first = time.perf_counter(), 0.0
         token_ids: list[int] = []
         for token_id in self._llama.generate(list(prompt), temp=0.0, top_k=1):
@@ -128,27 +164,22 @@ class LlamaCppPython:
             token_ids.append(token_id)
             if len(token_ids) == num_tokens:
                 break
-        total = time.perf_counter() - began
-        return Answer(tuple(token_ids), first, total, len(prompt) - known)
+        return Answer(tuple(token_ids), first, len(prompt) - known)
 
 
 @contextlib.contextmanager
-def open_sus_local(model: Path, n_threads: int, kv_dir: Path) -> Iterator[SusLocal]:
+def open_sus_local(model: Path, settings: Settings, kv_dir: Path) -> Iterator[SusLocal]:
     """The model in this project's engine, closed at the end."""
-    import sus_local
-
-    with sus_local.load(
-        model, n_ctx=N_CTX, n_threads=n_threads, flash_attn=FLASH_ATTN, kv_dir=kv_dir
-    ) as llm:
+    with sus_local.load(model, **asdict(settings), kv_dir=kv_dir) as llm:
         yield SusLocal(llm)
 
 
 @contextlib.contextmanager
-def open_llama_server(programs: Path, model: Path, n_threads: int) -> Iterator[LlamaServer]:
+def open_llama_server(programs: Path, model: Path, settings: Settings) -> Iterator[LlamaServer]:
     """The model in a llama-server of its own, ended at the end."""
     port = _free_port()
-    command = [programs / "llama-server", "-m", model, "-c", N_CTX, "-t", n_threads]
-    command += ["--port", port, "--no-webui"]
+    command = [programs / "llama-server", "-m", model, "--port", port, "--no-webui"]
+    command += ["-c", settings.n_ctx, "-t", settings.n_threads]
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llama_cpp_tools import find_programs
-from peers import WORD, Chat, LlamaCli, Llm, Peer, SusLocal, server_restart
+from peers import WORD, LlamaCli, Llm, Peer, SusLocalChat, TerminalChat
 from random_model import Shape, write_random_model
-from sides import open_llama_server
+from sides import Settings, open_llama_server
 
 QUESTION = "What is the capital of China?"
 LONG = "Please remember that my name is Otto and that I live in Bremen. " * 20
@@ -84,15 +83,15 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         slow = write_random_model(Path(folder) / "slow.gguf", SLOW)
-        peers = list(_peers(options, Path(folder)))
-        columns = {peer.name: Column() for peer in peers}
-        for number in range(options.rounds):
-            for peer in peers:
-                print(f"round {number + 1}: {peer.name}", file=sys.stderr)
+        columns: dict[str, Column] = {}
+        for number in range(1, options.rounds + 1):
+            for peer in _peers(options, Path(folder, str(number))):
+                print(f"round {number}: {peer.name}", file=sys.stderr)
+                column = columns.setdefault(peer.name, Column())
                 for measure in (_first, _interrupted, _killed, _restarted):
-                    measure(peer, columns[peer.name], options.model, slow)
-        if options.llama_cpp:
-            columns["llama-server"] = _server(options.llama_cpp / "bin", options.model)
+                    measure(peer, column, options.model, slow)
+        if options.build:
+            columns["llama-server"] = _server(options.build / "bin", options.model)
     table = "\n".join(_table(columns))
     print(table)
     if options.write:
@@ -105,29 +104,30 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="the demo model's GGUF")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's build folder, with bin/")
+    parser.add_argument(
+        "--build", type=Path, help="a folder in which llama.cpp was built, with bin/"
+    )
     parser.add_argument("--llm", type=Path, help="the program llm, with its plugin llm-gguf")
     parser.add_argument("--write", type=Path, help="a page that has the table between two marks")
     options = parser.parse_args()
     options.model = options.model.resolve()
-    if options.llama_cpp is not None:
-        find_programs(options.llama_cpp, build=options.llama_cpp)
     return options
 
 
 def _peers(options: argparse.Namespace, folder: Path) -> Iterator[Peer]:
-    yield SusLocal(folder / "sus-local")
-    if options.llama_cpp:
-        yield LlamaCli(options.llama_cpp / "bin" / "llama-cli")
+    """Each with a home of its own in ``folder``: a round must not find the KV of another one."""
+    yield SusLocalChat(folder / "sus-local")
+    if options.build:
+        yield LlamaCli(options.build / "bin" / "llama-cli")
     if options.llm:
         yield Llm(options.llm, folder / "llm")
 
 
-def _open(peer: Peer, model: Path, *, resume: bool = False) -> Chat:
+def _open(peer: Peer, model: Path, *, resume: bool = False) -> TerminalChat:
     command = peer.command(model, resume=resume)
     if command is None:
         raise ValueError(f"{peer.name} cannot resume")
-    return Chat(peer, command)
+    return TerminalChat(peer, command)
 
 
 def _first(peer: Peer, column: Column, model: Path, _slow: Path) -> None:
@@ -198,16 +198,15 @@ def _restarted(peer: Peer, column: Column, model: Path, _slow: Path) -> None:
 
 def _server(programs: Path, model: Path) -> Column:
     """llama-server has no terminal; only what is left of a conversation after a restart."""
-    column, messages = Column(), []
-    with tempfile.TemporaryDirectory():
-        with open_llama_server(programs, model, 2) as side:
-            for number in range(NUM_LONG):
-                messages.append(_message("user", f"{LONG} This is message number {number}."))
-                answer, _ = server_restart(side.port, messages)
-                messages.append(_message("assistant", answer))
-        with open_llama_server(programs, model, 2) as side:
-            messages.append(_message("user", QUESTION))
-            column.add(RECOMPUTED, server_restart(side.port, messages)[1])
+    column, messages, settings = Column(), [], Settings(n_threads=2)
+    with open_llama_server(programs, model, settings) as side:
+        for number in range(NUM_LONG):
+            messages.append(_message("user", f"{LONG} This is message number {number}."))
+            answer, _ = side.chat(messages)
+            messages.append(_message("assistant", answer))
+    with open_llama_server(programs, model, settings) as side:
+        messages.append(_message("user", QUESTION))
+        column.add(RECOMPUTED, side.chat(messages)[1])
     return column
 
 

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import sides
 from figures import Figure, Sample
 from llama_cpp_tools import run_json_lines
-from sides import SusLocal
+from sides import Settings, SusLocal
 
 DEPTHS = (0, 512, 2048)
 NUM_DECODED = 32
@@ -28,17 +27,18 @@ class Throughput:
     """Measures in turn, so that what else the machine does falls on both sides alike."""
 
     def __init__(
-        self, side: SusLocal, programs: Path, model: Path, n_threads: int, n_vocab: int
+        self, side: SusLocal, programs: Path, model: Path, settings: Settings, n_vocab: int
     ) -> None:
         self._side = side
         self._programs = programs
-        self._common: list[str | Path] = ["-m", model, "-t", str(n_threads)]
+        self._n_ctx = settings.n_ctx
+        self._common: list[str | Path] = ["-m", model, "-t", str(settings.n_threads)]
         self._n_vocab = n_vocab
         self._seed = 0
 
     def decode(self, rounds: int) -> Iterator[Figure]:
         """Tokens a second after 0, 512 and 2048 tokens."""
-        for depth in (depth for depth in DEPTHS if depth < sides.N_CTX // 2):
+        for depth in (depth for depth in DEPTHS if depth < self._n_ctx // 2):
             prompt = token_ids(max(1, depth), depth, self._n_vocab)
             self._side.answer(prompt, 2)
             sample = Sample()
@@ -65,8 +65,7 @@ class Throughput:
         yield sample.figure("4 requests at once", "tokens/s", "llama-batched-bench", 0.95)
 
     def _decoded_per_s(self, prompt: Sequence[int]) -> float:
-        timings = self._side.generate(prompt, NUM_DECODED + 1).timings
-        return float(timings.decode_tokens_per_s)
+        return self._side.decode_speed(prompt, NUM_DECODED + 1)
 
     def _bench_decoded_per_s(self, depth: int) -> float:
         return self._llama_bench("-p", 0, "-n", NUM_DECODED, "-d", depth)
@@ -94,6 +93,6 @@ class Throughput:
 
     def _batched_bench(self) -> float:
         command = [self._programs / "llama-batched-bench", *self._common]
-        command += ["-c", str(sides.N_CTX), "-b", "2048", "-ub", "512", "-kvu"]
+        command += ["-c", str(self._n_ctx), "-b", "2048", "-ub", "512", "-kvu"]
         command += ["-npp", str(NUM_PROMPT), "-ntg", str(NUM_ANSWER), "-npl", str(NUM_REQUESTS)]
         return float(run_json_lines([*command, "--output-format", "jsonl"])[-1]["speed"])

@@ -1,11 +1,7 @@
-"""Write docs/cli.md from the program's own help: ``python tools/cli_docs.py``.
-
-With ``--check`` nothing is written; the exit status tells whether the file is up to date.
-"""
+"""Write docs/cli.md from the program's own help: ``python tools/cli_docs.py``."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,14 +41,10 @@ else on standard output; a failure is then `{"error": {"type", "message", "hint"
 """
 
 
-def main() -> int:
-    """Write the file, or check it."""
-    fresh = document()
-    if "--check" in sys.argv[1:]:
-        return int(not TARGET.exists() or TARGET.read_text(encoding="utf-8") != fresh)
+def main() -> None:
+    """Write the file."""
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(fresh, encoding="utf-8")
-    return 0
+    TARGET.write_text(document(), encoding="utf-8")
 
 
 def document() -> str:
@@ -96,4 +88,4 @@ def _aliases() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,7 +1,7 @@
 """Record ``sus-local demo`` for the README: ``python tools/record_demo.py``.
 
-Runs the real program in a terminal of 88 columns, and puts what it printed between the README's
-``<!-- demo -->`` marks. Only the home folder's path is shortened.
+Runs the real program in a terminal of 88 columns (of Unix), and puts what it printed between the
+README's ``<!-- demo -->`` marks. Only the home folder's path is shortened.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
 def record() -> str:
     """What a newcomer sees: a first run, with nothing converted yet."""
     with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "SUS_LOCAL_HOME": home, "NO_COLOR": "1", "LANG": "C.UTF-8"}
+        environment = {**os.environ, "SUS_LOCAL_HOME": home, "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
         screen, status = pexpect.run(
             f"{sys.executable} -m sus_local demo",
             env=environment,

@@ -1,11 +1,13 @@
 """Held-out questions with the one right answer each.
 
     python -m tools.demo_model.cases --tokenizer build/demo/tokenizer.model \\
-        --split final --out tests/data/demo_heldout.jsonl
+        --split final --out build/final.jsonl
 
 The split ``dev`` is for choosing between trainings, ``final`` for nothing but the last
 word. Both ask with phrasings that training lacks; where the names, words, numbers or
 pairs of addends are unknown already, one question in four does.
+
+tests/data/demo_heldout.jsonl is a ``final`` that was made once, and is not made again.
 """
 
 from __future__ import annotations
@@ -132,7 +134,7 @@ class Builder:
         talk = self._dialogue("follow", language)
         turns = [talk.turn(self._rng.choice(("capital", "capital", "capital", "continent")))]
         turns += [talk.turn("follow") for _ in range(self._rng.choice((0, 0, 1)))]
-        return _case("follow", talk, turns, *talk_follow(talk))
+        return _case("follow", talk, turns, *_follow(talk))
 
     def _recall(self, skill: str, language: Language, distance: int) -> Case:
         """A fact is told, ``distance`` tokens or a little more go by, it is asked for."""
@@ -155,7 +157,7 @@ class Builder:
         return _case("changed_name", talk, turns, *dialogues.ask(talk, "name"))
 
 
-def talk_follow(talk: Dialogue) -> tuple[str, str]:
+def _follow(talk: Dialogue) -> tuple[str, str]:
     return dialogues.follow_up(talk, talk.rng.choice(COUNTRIES))
 
 
