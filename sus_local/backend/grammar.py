@@ -12,7 +12,7 @@ from llama_cpp import llama_cpp as c
 
 from sus_local.backend import native_stderr
 from sus_local.backend.llama_log import log
-from sus_local.backend.rules import Logits
+from sus_local.backend.rules import FORBIDDEN, Logits
 from sus_local.errors import GrammarError
 
 _DEEPEST = 256
@@ -53,10 +53,14 @@ class GrammarRules:
     def forbid(self, logits: Logits) -> None:
         """See the protocol."""
         self._entries["logit"] = logits
-        data = self._entries.ctypes.data_as(ctypes.POINTER(c.llama_token_data))
-        entries = c.llama_token_data_array(data, len(self._entries), -1, False)
-        c.llama_sampler_apply(self._sampler, ctypes.byref(entries))
+        self._apply(self._entries)
         logits[:] = self._entries["logit"]
+
+    def allows(self, token_id: int) -> bool:
+        """See the protocol."""
+        entry = np.array([(token_id, 0.0, 0.0)], _ENTRY)
+        self._apply(entry)
+        return bool(entry["logit"][0] > FORBIDDEN)
 
     def accept(self, token_id: int) -> None:
         """See the protocol."""
@@ -65,6 +69,11 @@ class GrammarRules:
     def forced(self) -> Sequence[int]:
         """llama.cpp does not tell."""
         return ()
+
+    def _apply(self, entries: np.ndarray[Any, np.dtype[np.void]]) -> None:
+        data = entries.ctypes.data_as(ctypes.POINTER(c.llama_token_data))
+        array = c.llama_token_data_array(data, len(entries), -1, False)
+        c.llama_sampler_apply(self._sampler, ctypes.byref(array))
 
     def close(self) -> None:
         """Free the grammar."""

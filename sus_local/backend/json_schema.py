@@ -107,6 +107,10 @@ class SchemaRules:
         bits = np.unpackbits(self._mask.view(np.uint8), count=self._num_tokens, bitorder="little")
         logits[bits == 0] = FORBIDDEN
 
+    def allows(self, token_id: int) -> bool:
+        """See the protocol."""
+        return self._matcher.validate_tokens([token_id]) == 1
+
     def accept(self, token_id: int) -> None:
         """See the protocol."""
         self._matcher.consume_token(token_id)

@@ -1,9 +1,9 @@
 """What an answer has to obey, as masks over the logits: :class:`RuledSampler`.
 
 The tokens that the rules forbid are taken out before anything else looks at the logits, so that
-top-k, top-p and the temperature go by what may come. (llama.cpp's own programs draw first, and again
-under the rules if they forbid what was drawn.) Where no token is left the answer fails alone:
-llama.cpp's grammar sampler would end the process.
+top-k, top-p and the temperature go by what may come. (llama.cpp's own programs draw first, and draw
+again under the rules where they forbid what was drawn.) Where no token is left the answer fails
+alone: llama.cpp's grammar sampler would end the process.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ class Rules(Protocol):
         Raises:
             GrammarError: The rules are too complex to follow.
         """
+        ...
+
+    def allows(self, token_id: int) -> bool:
+        """Whether one token may come next, told faster than for all of them."""
         ...
 
     def accept(self, token_id: int) -> None:
@@ -61,12 +65,22 @@ class RuledSampler:
         inner: Picks among the tokens that are left.
         rules: Closed with the sampler.
         logits: The row of a batch row, as llama.cpp has it; what is changed there is put back.
+        takes_best: ``inner`` picks the best token that is left, whatever was picked before: where
+            the best of all is allowed, it need not be known what else is.
     """
 
-    def __init__(self, inner: Picker, rules: Rules, logits: Callable[[int], Logits]) -> None:
+    def __init__(
+        self,
+        inner: Picker,
+        rules: Rules,
+        logits: Callable[[int], Logits],
+        *,
+        takes_best: bool = False,
+    ) -> None:
         self._inner = inner
         self._rules = rules
         self._logits = logits
+        self._takes_best = takes_best
         self._num_picked = 0
 
     def sample(self, row: int) -> int:
@@ -75,6 +89,14 @@ class RuledSampler:
         Raises:
             GrammarError: The rules leave no token.
         """
+        token_id = self._inner.sample(row) if self._takes_best else None
+        if token_id is None or not self._rules.allows(token_id):
+            token_id = self._sample_allowed(row)
+        self._rules.accept(token_id)
+        self._num_picked += 1
+        return token_id
+
+    def _sample_allowed(self, row: int) -> int:
         logits = self._logits(row)
         untouched = logits.copy()
         try:
@@ -85,12 +107,9 @@ class RuledSampler:
                     hint="the grammar or schema asks for what the vocabulary cannot say",
                     num_tokens=self._num_picked,
                 )
-            token_id = self._inner.sample(row)
+            return self._inner.sample(row)
         finally:
             logits[:] = untouched
-        self._rules.accept(token_id)
-        self._num_picked += 1
-        return token_id
 
     def forced(self) -> Sequence[int]:
         """What the rules leave no choice of: it need not be sampled, so it is computed at once."""

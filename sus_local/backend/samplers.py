@@ -56,7 +56,10 @@ class Samplers:
         except BaseException:
             picker.close()
             raise
-        return picker if rules is None else RuledSampler(picker, rules, self._logits)
+        if rules is None:
+            return picker
+        takes_best = isinstance(picker, MostLikely)
+        return RuledSampler(picker, rules, self._logits, takes_best=takes_best)
 
     def _picker(self, params: SamplingParams, seed: int, past_token_ids: Sequence[int]) -> Picker:
         if MostLikely.suits(params):

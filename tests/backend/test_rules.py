@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +275,9 @@ def test_penalties_see_what_was_forced() -> None:
         def forbid(self, logits: Logits) -> None:
             logits[2:] = FORBIDDEN
 
+        def allows(self, token_id: int) -> bool:
+            return token_id < 2
+
         def accept(self, token_id: int) -> None:
             pass
 
@@ -302,6 +307,36 @@ def test_penalties_see_what_was_forced() -> None:
     sampler = RuledSampler(seeing, Forcing(), lambda row: logits)
     assert (sampler.sample(0), sampler.forced(), seeing.seen) == (1, [3, 4], [3, 4])
     assert logits.tolist() == [1.0] * 8
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        SamplingParams(grammar='root ::= ("a" | "中")+ "." | [0-9]+ " " root'),
+        SamplingParams(json_schema={"properties": {"n": {"type": "integer"}}, "required": ["n"]}),
+    ],
+    ids=["grammar", "schema"],
+)
+def test_the_best_token_is_the_same_whether_others_are_looked_at(
+    llm: LLM, params: SamplingParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens that may come are often the best ones, so that both ways are taken."""
+    backend: Any = llm._backend
+    random, logits = np.random.default_rng(1), np.zeros(llm._info.n_vocab, np.float32)
+    monkeypatch.setattr(backend._samplers, "_logits", lambda row: logits)
+    greedy = replace(params, temperature=0)
+    quick, thorough = (backend.sampler(greedy, seed=1, past_token_ids=()) for _ in range(2))
+    assert quick._takes_best
+    thorough._takes_best = False
+    likely, found = llm.tokenize('aa中中.{"n": 123 } 12 3'), []
+    with contextlib.closing(quick), contextlib.closing(thorough):
+        while len(found) < 60 and llm.eos not in found:
+            logits[:] = random.normal(size=len(logits))
+            logits[likely] += random.normal(3, 2, size=len(likely))
+            found.append(quick.sample(0))
+            assert thorough.sample(0) == found[-1]
+            assert quick.forced() == thorough.forced()
+    assert len(found) > 3
 
 
 @pytest.mark.parametrize("space", [b"", b" "], ids=["as it is", "a space before every text"])
