@@ -101,15 +101,20 @@ class Output:
             self._stack = stack.pop_all()
         return self
 
+    def claim(self) -> None:
+        """Say in the journal who holds it, once a run has entered all its outputs.
+
+        Until then it may be the journal of another conversion, which goes on where this one cannot.
+        """
+        self.journal.begin()
+        self._stack.push(self._clean_up)
+
     def begin(self, progress: Callable[[int], None]) -> None:
-        """Check what an earlier attempt wrote, and open the files.
+        """Check what an earlier attempt wrote to a claimed output, and open the files.
 
         Args:
             progress: Told the bytes of each step, :attr:`resumable_bytes` in all.
         """
-        # Only when the whole run has its locks: until then this may be the journal of another one.
-        self.journal.begin()
-        self._stack.push(self._clean_up)
         self._take_back() if self.done else self._clear_partial()
         for name, digest in list(self.done.items()):
             if self._digest(self.layout.places[name], progress) != digest:

@@ -176,6 +176,8 @@ def _run(prepared: Prepared, tell: Listener) -> tuple[ConvertedOutput, ...]:
                 stack.enter_context(output)
             else:
                 output.clear()
+        for output in missing:
+            output.claim()
         reading = Reading(missing, sum(output.resumable_bytes for output in missing), tell)
         for output in missing:
             output.begin(reading.of(output))

@@ -15,6 +15,9 @@ from pathlib import Path
 
 _LINUX = Path("/sys/devices")
 
+_ENOUGH = 4
+"""Fast cores that take what the memory of such a machine gives, which is what decoding waits for."""
+
 
 def num_physical_cores() -> int:
     """The physical cores that this process may use.
@@ -27,11 +30,12 @@ def num_physical_cores() -> int:
 
 
 def num_fast_cores() -> int:
-    """Of these the fast ones, on a processor that also has cores for efficiency.
+    """Of these the fast ones, if they are enough, on a processor with cores for efficiency too.
 
-    Threads share each operation evenly and meet after it: all would wait for the slowest.
+    Threads share each operation and meet after it: all would wait for the slowest.
     """
-    return min(num_physical_cores(), _num_performance_cores() or num_physical_cores())
+    physical, fast = num_physical_cores(), _num_performance_cores()
+    return min(fast, physical) if fast >= _ENOUGH else physical
 
 
 def _usable() -> set[int]:
@@ -70,7 +74,7 @@ def _numbers(ranges: str) -> Iterator[int]:
 def _sysctl(name: str) -> int:
     """A number that macOS knows by name, or 0."""
     value, size = ctypes.c_int32(), ctypes.c_size_t(4)
-    with contextlib.suppress(AttributeError):  # another system
+    with contextlib.suppress(AttributeError, TypeError):  # another system
         call = ctypes.CDLL(None).sysctlbyname
         if call(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0) == 0:
             return value.value

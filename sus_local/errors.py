@@ -275,19 +275,9 @@ def from_os_error(error: OSError, *, doing: str, path: Path | str | None = None)
     return StorageError(f"{reason} while {doing} {where}".rstrip(), hint=hint, path=where)
 
 
-_OF_A_PLACE = {
-    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
-    *(errno.EINVAL, errno.EILSEQ, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE),
-    errno.EOPNOTSUPP,
-}
-"""What is wrong with a path, or with the disk that it is on."""
-
-
 def _next_step(number: int | None) -> str:
-    if number in _OF_A_PLACE:
-        return "check the path, and the disk that it is on"
     if number == errno.EFBIG:
         return "choose another disk: this one takes no larger file"
     if number in (errno.EMFILE, errno.ENFILE):
         return "close other programs, or raise the limit of open files (ulimit -n)"
-    return ""
+    return "check the path, and the disk that it is on"

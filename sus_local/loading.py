@@ -52,7 +52,7 @@ def load(
         model: A GGUF file, a name in the local store, or the hub id of a model in it.
         n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
         n_gpu_layers: Layers on GPUs; ``"auto"`` takes as many as fit.
-        n_threads: None takes the physical cores.
+        n_threads: None takes the fast cores.
         kv_type: Of the KV cache.
         max_sequences: Requests that run at once; more wait.
         kv_ram_bytes: Budget of the prompt cache in RAM.

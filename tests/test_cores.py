@@ -41,9 +41,9 @@ def test_a_processor_of_one_kind_names_no_fast_cores(tmp_path: Path) -> None:
     assert cores._linux_performance_cores(tmp_path, {0, 1}) == 0
 
 
-def test_all_cores_count_where_only_slow_ones_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_cores_count_where_fast_ones_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "num_physical_cores", lambda: 6)
-    for found, expected in ((0, 6), (4, 4), (8, 6)):
+    for found, expected in ((0, 6), (2, 6), (4, 4), (8, 6)):
         monkeypatch.setattr(cores, "_num_performance_cores", lambda found=found: found)
         assert cores.num_fast_cores() == expected
 

@@ -25,8 +25,8 @@ def test_a_file_in_use_on_windows_leads_to_the_program_that_uses_it() -> None:
         (errno.EIO, "check the path, and the disk that it is on"),
         (errno.EFBIG, "choose another disk: this one takes no larger file"),
         (errno.EMFILE, "close other programs, or raise the limit of open files (ulimit -n)"),
-        (errno.EDEADLK, ""),
-        (None, ""),
+        (errno.ETIMEDOUT, "check the path, and the disk that it is on"),
+        (None, "check the path, and the disk that it is on"),
     ],
 )
 def test_the_next_step_fits_what_went_wrong(number: int | None, hint: str) -> None:

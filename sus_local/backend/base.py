@@ -47,6 +47,7 @@ class ModelInfo:
         n_ctx: Cells of the KV cache, shared by all sequences.
         n_ctx_train: The context that the model was trained for.
         n_batch: The most tokens in one decode.
+        n_ubatch: The most of them that are computed at once.
         n_vocab: Size of the vocabulary.
         max_sequence_id: Sequence ids run from 0 up to this one.
         eos: The token that ends an answer.
@@ -63,6 +64,7 @@ class ModelInfo:
     n_ctx: int
     n_ctx_train: int
     n_batch: int
+    n_ubatch: int
     n_vocab: int
     max_sequence_id: int
     eos: int

@@ -53,6 +53,7 @@ class Fake:
     Args:
         n_ctx: Cells in all.
         n_batch: The most tokens in one decode.
+        n_ubatch: The most of one request; 0 stands for as many.
         max_sequences: Sequences besides the spare one.
         end_every: One in so many next tokens ends the answer; 0 never.
         script: Answers instead of hashes: the bytes that follow a prompt, given its tokens.
@@ -65,6 +66,7 @@ class Fake:
         *,
         n_ctx: int = 512,
         n_batch: int = 32,
+        n_ubatch: int = 0,
         max_sequences: int = 4,
         end_every: int = 16,
         script: Callable[[list[int]], bytes] | None = None,
@@ -81,6 +83,7 @@ class Fake:
             n_ctx=n_ctx,
             n_ctx_train=n_ctx,
             n_batch=n_batch,
+            n_ubatch=n_ubatch or n_batch,
             n_vocab=_NUM_VOCAB,
             max_sequence_id=max_sequences,
             eos=_EOS,

@@ -109,7 +109,7 @@ class SchemaRules:
 
     def allows(self, token_id: int) -> bool:
         """See the protocol."""
-        return self._matcher.validate_tokens([token_id]) == 1
+        return self._matcher.validate_tokens([token_id]) == 1 and not self._matcher.is_error()
 
     def accept(self, token_id: int) -> None:
         """See the protocol."""

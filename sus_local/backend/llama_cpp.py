@@ -315,8 +315,7 @@ def _open_context(
     trained = int(c.llama_model_n_ctx_train(model))
     params.n_ctx = options.n_ctx or min(trained, DEFAULT_N_CTX)
     n_ubatch = options.n_ubatch or default_n_ubatch(flash=options.flash_attn is not False)
-    n_batch = max(options.n_batch or n_ubatch, num_outputs(options.max_sequences))
-    params.n_batch = min(n_batch, params.n_ctx)
+    params.n_batch = min(max(options.n_batch, num_outputs(options.max_sequences)), params.n_ctx)
     params.n_ubatch = min(n_ubatch, params.n_batch)
     params.n_seq_max = options.max_sequences + 1
     params.n_outputs_max = num_outputs(options.max_sequences)
@@ -367,6 +366,7 @@ def _model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> M
         n_ctx=int(c.llama_n_ctx(context)),
         n_ctx_train=int(c.llama_model_n_ctx_train(model)),
         n_batch=int(c.llama_n_batch(context)),
+        n_ubatch=int(c.llama_n_ubatch(context)),
         n_vocab=num_vocab,
         max_sequence_id=options.max_sequences,
         eos=int(c.llama_vocab_eos(vocab)),

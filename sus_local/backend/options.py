@@ -49,7 +49,7 @@ _RANGES: Mapping[str, tuple[int, int]] = {
 """What llama.cpp takes; more than it takes ends the process, or is cut to something else."""
 
 _SWITCHES = ("offload_kqv", "flash_attn", "use_mmap", "use_mlock")
-_MAY_BE_OPEN = {"n_ctx", "n_batch", "n_threads", "n_threads_batch", "n_ubatch", "flash_attn"}
+_MAY_BE_OPEN = {"n_ctx", "n_threads", "n_threads_batch", "n_ubatch", "flash_attn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,9 @@ class LoadOptions:
 
     Attributes:
         n_ctx: Cells of the KV cache; None takes the model's context, at most 8192.
-        n_batch: The most tokens in one decode, which is as much as a stop may lose; None: as
-            ``n_ubatch``.
-        n_ubatch: The most that the compute graph takes at once; None: see
-            :func:`default_n_ubatch`.
+        n_batch: The most tokens in one decode.
+        n_ubatch: The most that the compute graph takes at once, and a decode of one prompt; None:
+            see :func:`default_n_ubatch`.
         n_threads: None: see :func:`default_threads`.
         n_threads_batch: For prefill; None: as ``n_threads``.
         n_gpu_layers: Layers on GPUs.
@@ -79,7 +78,7 @@ class LoadOptions:
     """
 
     n_ctx: int | None = None
-    n_batch: int | None = None
+    n_batch: int = 512
     n_ubatch: int | None = None
     n_threads: int | None = None
     n_threads_batch: int | None = None

@@ -48,6 +48,7 @@ class Engine:
         self.scheduler = Scheduler(
             self.residency,
             n_batch=backend.info.n_batch,
+            n_ubatch=backend.info.n_ubatch,
             min_chunk_tokens=backend.info.min_chunk_tokens,
             max_sequences=max_sequences,
             max_waiting=max_waiting,

@@ -175,12 +175,13 @@ class Residency:
 
     def _enter_shifted(self, sequence: Sequence, shift: Shift) -> None:
         """Bring the old history in, take the turns out of its middle and move the rest."""
-        history = (*shift.token_ids, 0)
-        cached = self.cached_length(shift.root, history)
+        cached = self.cached_length(shift.root, (*shift.token_ids, 0))
         usable = min(cached, shift.start) + max(cached - shift.end, 0)
         if usable <= self.cached_length(sequence.root, sequence.token_ids):
             return
-        resident, _ = self._best_resident(shift.root, history, len(shift.token_ids))
+        limit = len(shift.token_ids) if cached > shift.end else shift.start
+        history = (*shift.token_ids[:limit], 0)
+        resident, _ = self._best_resident(shift.root, history, limit)
         if resident is not None:
             self.save(resident)
         self._enter_prefix(sequence, shift.root, history)
@@ -188,7 +189,6 @@ class Residency:
         if any(tail.intersection(other.cells) for other in self.running):
             self._release(sequence)
             self._take_slot(sequence)
-            limit = len(shift.token_ids)
             self._restore(sequence, self._store.longest(shift.root, history, limit))
         else:
             self._release_idle([s for s in self.idle if tail.intersection(s.cells)])

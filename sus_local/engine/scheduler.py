@@ -35,6 +35,7 @@ class Scheduler:
     Args:
         residency: The context.
         n_batch: The most tokens in one batch.
+        n_ubatch: The most of one prefill: a batch that is stopped loses all that it computed.
         min_chunk_tokens: See :class:`sus_local.backend.base.ModelInfo`.
         max_sequences: How many sequences run at once.
         max_waiting: How many requests may wait.
@@ -45,6 +46,7 @@ class Scheduler:
         residency: Residency,
         *,
         n_batch: int,
+        n_ubatch: int,
         min_chunk_tokens: int,
         max_sequences: int,
         max_waiting: int,
@@ -52,6 +54,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self._residency = residency
         self._n_batch = n_batch
+        self._n_ubatch = n_ubatch
         self._min_chunk_tokens = min_chunk_tokens
         self._max_sequences = max_sequences
         self._num_rows = num_outputs(max_sequences)
@@ -89,7 +92,7 @@ class Scheduler:
         batch = [(sequence, 1) for sequence in self.running if not sequence.in_prefill]
         if len(batch) < len(self.running):
             prefills = [sequence for sequence in self.running if sequence.in_prefill]
-            batch += self._share(prefills, self._budget(len(batch)))
+            batch += self._share(prefills, self._budget(len(batch), len(prefills)))
         return batch
 
     def measure(self, num_tokens: int, seconds: float) -> None:
@@ -145,9 +148,9 @@ class Scheduler:
         while not self._residency.make_room(len(self.running)) and len(self.running) > 1:
             self.preempt()
 
-    def _budget(self, num_decodes: int) -> int:
+    def _budget(self, num_decodes: int, num_prefills: int) -> int:
         """Tokens that the prefills of a batch may have."""
-        budget = self._n_batch - num_decodes
+        budget = min(self._n_batch - num_decodes, self._n_ubatch * num_prefills)
         if num_decodes:
             return min(budget, self._chunk(MAX_STALL_S, _MIN_CHUNK_TOKENS))
         if self._min_chunk_tokens:

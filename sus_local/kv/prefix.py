@@ -38,7 +38,7 @@ class PrefixIndex:
     """
 
     def __init__(self) -> None:
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()  # the garbage collector may run anything in between
         self._children: dict[bytes, dict[int, list[Block]]] = {}
         self._blocks: dict[bytes, Block] = {}
 

@@ -38,14 +38,13 @@ _FLOAT = 4
 class ContextShape:
     """The settings of a context that decide its memory, under llama.cpp's names.
 
-    ``n_batch`` None is as much as ``n_ubatch``. ``n_outputs_max`` bounds the tokens of a batch that
-    have logits; None: all of them may. ``kv_ram_bytes`` is the budget of the prompt cache in main
-    memory.
+    ``n_outputs_max`` bounds the tokens of a batch that have logits; None: all of them may.
+    ``kv_ram_bytes`` is the budget of the prompt cache in main memory.
     """
 
     n_ctx: int
     kv_type: KvType = "f16"
-    n_batch: int | None = None
+    n_batch: int = 512
     n_ubatch: int = 512
     max_sequences: int = 1
     flash_attn: bool = True
@@ -64,7 +63,7 @@ class ContextShape:
     @property
     def num_batch_tokens(self) -> int:
         """Tokens of the largest batch that is computed at once."""
-        return min(self.n_ubatch, self.n_batch or self.n_ubatch, self.num_cells)
+        return min(self.n_ubatch, self.n_batch, self.num_cells)
 
     def smaller(self, n_ctx: int, kv_type: KvType) -> ContextShape:
         """This with another context length and KV type."""

@@ -132,7 +132,7 @@ def plan(
     n_ctx: int | None = None,
     kv_type: KvType = "f16",
     n_gpu_layers: int | Literal["auto"] = "auto",
-    n_batch: int | None = None,
+    n_batch: int = 512,
     n_ubatch: int | None = None,
     max_sequences: int = 1,
     n_outputs_max: int | None = None,

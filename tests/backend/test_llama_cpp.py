@@ -421,13 +421,6 @@ def test_closing_a_stream_in_a_long_prefill_keeps_what_was_computed(demo_gguf: P
 # A closed model
 
 
-def test_a_batch_is_as_long_as_what_is_computed_at_once(demo_gguf: Path) -> None:
-    for n_ubatch, n_batch, expected in ((48, None, 48), (48, 256, 256), (8, None, 32)):
-        backend = LlamaCpp(demo_gguf, replace(OPTIONS, n_batch=n_batch, n_ubatch=n_ubatch))
-        assert backend.info.n_batch == expected
-        backend.close()
-
-
 @pytest.mark.parametrize(("n_gpu_layers", "expected"), [(0, 0), (3, 32), (-1, 64), (8, 64)])
 def test_a_chunk_for_which_weights_are_copied_to_a_gpu_is_long(
     demo_gguf: Path, monkeypatch: pytest.MonkeyPatch, n_gpu_layers: int, expected: int

@@ -204,24 +204,29 @@ def test_the_second_conversion_to_one_output_is_told_who_holds_it(
     assert f"process {os.getpid()}" in told[0].message
 
 
-def test_who_holds_an_output_is_told_while_an_earlier_attempt_is_checked(
+def test_who_holds_an_output_is_told_while_earlier_attempts_are_checked(
     folder: Path, tmp_path: Path
 ) -> None:
-    target, told = tmp_path / "a.gguf", list[OutputHeldError]()
+    """Of whatever output: they are checked one after the other, and each takes minutes."""
+    types, told, rests = ["Q8_0", "Q4_K_M"], list[OutputHeldError](), dict[Path, list[str]]()
     with pytest.raises(StoppedError):
-        convert(str(folder), types=["Q8_0"], output=target, progress=stop_after(20))
-    journal = tmp_path / "a.gguf.journal"
-    first, *rest = journal.read_text().splitlines(keepends=True)
-    journal.write_text("".join([json.dumps({**json.loads(first), "pid": 1}) + "\n", *rest]))
+        convert(str(folder), types=types, output=tmp_path, progress=stop_after(8))
+    for kind in types:
+        journal = tmp_path / f"tiny-{kind.lower()}.gguf.journal"
+        first, *rests[journal] = journal.read_text().splitlines(keepends=True)
+        first = json.dumps({**json.loads(first), "pid": 1}) + "\n"
+        journal.write_text("".join([first, *rests[journal]]))
 
     def second(event: Event) -> None:
-        if isinstance(event, Progress) and event.phase == "verify" and not told:
-            with pytest.raises(OutputHeldError) as caught:
-                convert(str(folder), types=["Q8_0"], output=target)
-            told.append(caught.value)
+        if isinstance(event, Progress) and event.phase == "verify":
+            for kind in types:
+                with pytest.raises(OutputHeldError) as caught:
+                    convert(str(folder), types=[kind], output=tmp_path)
+                told.append(caught.value)
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        convert(str(folder), types=["Q8_0"], output=target, progress=second)
-    assert told[0].pid == os.getpid()
-    assert sorted(journal.read_text().splitlines(keepends=True)[1:]) == sorted(rest)
+        convert(str(folder), types=types, output=tmp_path, progress=second)
+    assert [error.pid for error in told] == [os.getpid()] * 2
+    for journal, rest in rests.items():
+        assert sorted(journal.read_text().splitlines(keepends=True)[1:]) == sorted(rest)

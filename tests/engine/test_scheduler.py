@@ -73,6 +73,18 @@ def test_a_chunk_is_never_shorter_than_what_it_costs_is_worth() -> None:
     assert _chunk(engine) == 256
 
 
+def test_one_prompt_is_read_in_steps_of_what_is_computed_at_once() -> None:
+    engine = make_engine(Fake(n_ctx=2048, n_batch=N_BATCH, n_ubatch=128))
+    assert _chunk(engine) == 128
+
+
+def test_prompts_that_come_together_share_a_batch_of_more() -> None:
+    engine = make_engine(Fake(n_ctx=2048, n_batch=N_BATCH, n_ubatch=128))
+    for first in range(10, 14):
+        submit(engine, [first, *LONG[:127]])
+    assert [count for _, count in engine.scheduler.schedule()] == [128] * 4
+
+
 def test_small_chunks_give_the_same_answer() -> None:
     slow, fast = _engine(64), _engine()
     assert answer(slow, LONG).token_ids == answer(fast, LONG).token_ids

@@ -11,6 +11,7 @@ from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
 from sus_local.engine.sequence import Sequence, Shift, shifted_root
 from sus_local.errors import BackendError
+from sus_local.kv.blocks import Block
 from tests.engine.driving import (
     ROOT,
     Recorder,
@@ -52,6 +53,25 @@ def test_what_stays_is_moved_and_not_computed_again() -> None:
     assert sequence.num_cached_tokens == len(kept) - 1
     assert sink.finish is not None
     assert sink.finish.usage.cache_note == f"shifted {len(kept) - 1} tokens"
+
+
+def test_no_more_is_brought_back_than_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_engine(Fake(n_ctx=2048, n_batch=64))
+    history = history_of(engine, 700)
+    engine.residency.clear()
+    loaded: list[int] = []
+    load = engine.store.load
+
+    def record(block: Block) -> bytes | None:
+        loaded.append(block.start)
+        return load(block)
+
+    monkeypatch.setattr(engine.store, "load", record)
+    shift, root, kept = shifting(history, 4, len(history))
+    sequence, _ = submit(engine, kept + SAID, max_tokens=1, shift=shift, root=root)
+    run(engine)
+    assert loaded == [0]
+    assert sequence.num_cached_tokens == len(kept) == 4
 
 
 def test_the_answer_is_that_of_a_context_that_was_shifted() -> None:
