@@ -16,7 +16,7 @@ from pathlib import Path
 _LINUX = Path("/sys/devices")
 
 _ENOUGH = 4
-"""Fast cores that take what the memory of such a machine gives, which is what decoding waits for."""
+"""So many fast cores take what such a machine's memory gives, for which decoding waits."""
 
 
 def num_physical_cores() -> int:
