@@ -82,6 +82,7 @@ _NAMING = Weights(talk=17, capital=9, unknown=14, sum=9, repeat=14, tell=18, ask
 _TELLING = Weights(talk=18, capital=12, unknown=14, sum=9, repeat=12, tell=20, ask=36)
 _MEETING = Weights(talk=24, capital=12, unknown=15, sum=9, repeat=12, tell=22, ask=40)
 _ASKING = Weights(talk=20, capital=10, unknown=22, sum=9, repeat=11, tell=24, ask=46)
+_PLACING = Weights(talk=24, capital=13, unknown=22, sum=9, repeat=11, tell=24, ask=46)
 _MIXED = {256: 0.62, 512: 0.2, 1024: 0.15, 2048: 0.03}
 _LONGEST = {256: 0.1, 512: 0.3, 1024: 0.5, 2048: 0.1}
 _LONGER = {256: 0.45, 512: 0.32, 1024: 0.19, 2048: 0.04}
@@ -118,6 +119,12 @@ PLAN = (
     Stage(4800, _FARTHEST, _ASKING, (0.5, 0.04), copy_weight=3.0, layers=7, kept=0.6, tokens=8192),
     replace(
         _CALM, steps=300, lengths=_FARTHEST, weights=_ASKING, copy_weight=3.0, share=0.4, layers=7
+    ),
+    Stage(
+        5700, _FARTHEST, _PLACING, (0.35, 0.04), copy_weight=3.0, layers=7, kept=0.65, tokens=8192
+    ),
+    replace(
+        _CALM, steps=350, lengths=_FARTHEST, weights=_PLACING, copy_weight=3.0, share=0.35, layers=7
     ),
 )
 
