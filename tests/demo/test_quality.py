@@ -33,7 +33,7 @@ LANGUAGES = ("en", "zh")
 
 # What the shipped checkpoint was measured at where it does not reach its goal. There a skill is an
 # expected failure, told with its figure, and it may not become worse.
-MEASURED: dict[tuple[str, str], float] = {("identity", "zh"): 0.833}
+MEASURED: dict[tuple[str, str], float] = {("identity", "zh"): 0.85}
 # Another processor rounds otherwise, and a close decision may fall to the other side.
 MARGIN = 0.05
 

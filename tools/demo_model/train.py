@@ -121,10 +121,10 @@ PLAN = (
         _CALM, steps=300, lengths=_FARTHEST, weights=_ASKING, copy_weight=3.0, share=0.4, layers=7
     ),
     Stage(
-        5700, _FARTHEST, _PLACING, (0.35, 0.04), copy_weight=3.0, layers=7, kept=0.65, tokens=8192
+        5700, _FARTHEST, _PLACING, (0.35, 0.04), copy_weight=3.0, layers=7, kept=0.6, tokens=8192
     ),
     replace(
-        _CALM, steps=350, lengths=_FARTHEST, weights=_PLACING, copy_weight=3.0, share=0.35, layers=7
+        _CALM, steps=350, lengths=_FARTHEST, weights=_PLACING, copy_weight=3.0, share=0.4, layers=7
     ),
 )
 
