@@ -114,7 +114,7 @@ def test_what_fails_within_the_loading_frees_the_model(
     model, freed = object(), []
     monkeypatch.setattr(llama_cpp, "_load_model", lambda *_: model)
     monkeypatch.setattr(llama_cpp, "_open_context", interrupt)
-    monkeypatch.setattr(llama_cpp, "_metadata", lambda _: {"general.architecture": architecture})
+    monkeypatch.setattr(llama_cpp, "metadata_of", lambda _: {"general.architecture": architecture})
     monkeypatch.setattr(llama_cpp.c, "llama_model_get_vocab", lambda model: None)
     monkeypatch.setattr(llama_cpp.c, "llama_model_free", freed.append)
     path = tmp_path / "model.gguf"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +20,11 @@ from sus_local.backend.abort_flag import AbortFlag
 from sus_local.backend.base import DecodeAborted, ModelInfo, Sampler, Slice
 from sus_local.backend.batch_arrays import BatchArrays
 from sus_local.backend.embedding import EmbeddingContext
-from sus_local.backend.fingerprint import file_fingerprint
-from sus_local.backend.ggml_devices import has_amx, list_devices
+from sus_local.backend.ggml_devices import has_amx
 from sus_local.backend.llama_log import log
 from sus_local.backend.load_progress import LoadProgress
 from sus_local.backend.logit_rows import LogitRows
+from sus_local.backend.model_info import metadata_of, model_info
 from sus_local.backend.native_limits import check_architecture
 from sus_local.backend.options import (
     DEFAULT_N_CTX,
@@ -48,9 +47,6 @@ from sus_local.errors import (
 from sus_local.header import split_parts
 from sus_local.results import TokenLogprob
 from sus_local.sampling import SamplingParams
-
-_GPU_CHUNK_TOKENS = 64
-"""A GPU needs about as many tokens to be busy."""
 
 
 class LlamaCpp:
@@ -94,11 +90,11 @@ class LlamaCpp:
     def _load(self, path: Path, options: LoadOptions, progress: LoadProgress) -> None:
         with log.collecting() as lines:
             self._model = _load_model(path, options, lines, progress)
-            check_architecture(_metadata(self._model).get("general.architecture", ""), path)
+            check_architecture(metadata_of(self._model).get("general.architecture", ""), path)
             self._vocab = c.llama_model_get_vocab(self._model)
             self._context = _open_context(self._model, options, self._abort_flag, lines)
         self._memory = c.llama_get_memory(self._context)
-        self._info = _model_info(path, options, self._model, self._context)
+        self._info = model_info(path, options, self._model, self._context)
         self._batch = BatchArrays(self._info.n_batch)
         self._logits = LogitRows(self._context, self._info.n_vocab)
         self._samplers = Samplers(
@@ -338,73 +334,3 @@ def _open_context(
             log=list(lines),
         )
     return context
-
-
-def _metadata(model: Any) -> dict[str, str]:
-    """All scalar metadata of a model, as llama.cpp prints it."""
-    found = {}
-    buffer = ctypes.create_string_buffer(1 << 16)
-    for index in range(c.llama_model_meta_count(model)):
-        c.llama_model_meta_key_by_index(model, index, buffer, len(buffer))
-        key = buffer.value.decode("utf-8", errors="replace")
-        c.llama_model_meta_val_str_by_index(model, index, buffer, len(buffer))
-        found[key] = buffer.value.decode("utf-8", errors="replace")
-    return found
-
-
-def _model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> ModelInfo:
-    vocab = c.llama_model_get_vocab(model)
-    metadata = _metadata(model)
-    num_vocab = int(c.llama_vocab_n_tokens(vocab))
-    width = int(metadata.get("llama.attention.key_length", 0))
-    width = width or c.llama_model_n_embd(model) // c.llama_model_n_head(model)
-    values = 2 * c.llama_model_n_layer(model) * c.llama_model_n_head_kv(model) * width
-    ends = (i for i in range(num_vocab) if c.llama_vocab_is_eog(vocab, i))
-    return ModelInfo(
-        name=metadata.get("general.name") or path.stem,
-        fingerprint=_fingerprint(path, options),
-        n_ctx=int(c.llama_n_ctx(context)),
-        n_ctx_train=int(c.llama_model_n_ctx_train(model)),
-        n_batch=int(c.llama_n_batch(context)),
-        n_ubatch=int(c.llama_n_ubatch(context)),
-        n_vocab=num_vocab,
-        max_sequence_id=options.max_sequences,
-        eos=int(c.llama_vocab_eos(vocab)),
-        end_token_ids=frozenset(ends),
-        num_kv_bytes_per_token=int(values * KV_TYPES[options.kv_type][1]),
-        metadata=metadata,
-        can_shift=_can_shift(context, options, int(width)),
-        min_chunk_tokens=_min_chunk_tokens(model, context, options),
-    )
-
-
-def _min_chunk_tokens(model: Any, context: Any, options: LoadOptions) -> int:
-    """What keeps a GPU busy; nothing is cut off without one.
-
-    With a part of the layers there, a chunk has the weights of all the others copied to it
-    (``op_offload`` in llama.cpp), which costs as much for a short one as for a long one.
-    """
-    if not (options.n_gpu_layers and any(d.holds_layers for d in list_devices())):
-        return 0
-    has_all = not 0 < options.n_gpu_layers <= c.llama_model_n_layer(model)
-    return _GPU_CHUNK_TOKENS if has_all else int(c.llama_n_ubatch(context))
-
-
-def _can_shift(context: Any, options: LoadOptions, head_width: int) -> bool:
-    """llama.cpp rotates quantized keys of such heads only, and crashes where it shifts others."""
-    rotated = head_width % 64 == 0 and not _rotation_disabled()
-    safe = rotated or options.kv_type == "f16"
-    return safe and bool(c.llama_memory_can_shift(c.llama_get_memory(context)))
-
-
-def _rotation_disabled() -> bool:
-    return os.environ.get("LLAMA_ATTN_ROT_DISABLE", "0") != "0"
-
-
-def _fingerprint(path: Path, options: LoadOptions) -> str:
-    import llama_cpp
-
-    rope = f"{options.rope_freq_base:g}:{options.rope_freq_scale:g}"
-    plain = ":unrotated" if _rotation_disabled() else ""
-    settings = f"{options.kv_type}:{options.flash_attn}:{rope}{plain}"
-    return f"{file_fingerprint(path)}:{llama_cpp.__version__}:{settings}"

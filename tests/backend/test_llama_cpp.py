@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from sus_local import LLM, Result, SamplingParams, load
-from sus_local.backend import llama_cpp
+from sus_local.backend import llama_cpp, model_info
 from sus_local.backend.base import DecodeAborted, Slice
 from sus_local.backend.ggml_devices import Device
 from sus_local.backend.llama_cpp import LlamaCpp
@@ -371,7 +371,7 @@ def test_narrow_heads_are_not_shifted_with_quantized_keys(demo_gguf: Path) -> No
     options = LoadOptions(kv_type="q8_0")
     backend = LlamaCpp(demo_gguf, LoadOptions(n_ctx=256, n_threads=1))
     try:
-        found = [llama_cpp._can_shift(backend._context, options, width) for width in (32, 64, 128)]
+        found = [model_info.can_shift(backend._context, options, width) for width in (32, 64, 128)]
     finally:
         backend.close()
     assert found == [False, True, True]
@@ -426,7 +426,7 @@ def test_a_chunk_for_which_weights_are_copied_to_a_gpu_is_long(
     demo_gguf: Path, monkeypatch: pytest.MonkeyPatch, n_gpu_layers: int, expected: int
 ) -> None:
     gpu = Device("CUDA0", "a GPU", "CUDA", "gpu", 1, 1)
-    monkeypatch.setattr(llama_cpp, "list_devices", lambda: [gpu])
+    monkeypatch.setattr(model_info, "list_devices", lambda: [gpu])
     backend = LlamaCpp(demo_gguf, replace(OPTIONS, n_gpu_layers=n_gpu_layers))
     assert backend.info.min_chunk_tokens == expected
     backend.close()
