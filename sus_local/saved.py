@@ -50,6 +50,12 @@ class SavedTurn:
     model: str = ""
     created_at: float = 0.0
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether it ended before the answer began; an answer that is empty is one."""
+        ended_early = self.finish_reason in (None, "cancelled")
+        return ended_early and not self.text and not self.token_ids
+
 
 @dataclass(frozen=True, slots=True)
 class SavedConversation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from sus_local.cli.listing import shorten
@@ -189,11 +190,16 @@ def _from_messages(messages: list[dict[str, str]]) -> Talk:
         raise ValueError(error.message) from error
     system = messages[0]["content"] if messages[0]["role"] == "system" else None
     texts = [message["content"] for message in messages[0 if system is None else 1 :]]
-    answers, now = [*texts[1::2], ""], time.time()
+    now = time.time()
     turns = [
         SavedTurn(
-            number, number - 1 or None, user, text=answer, finish_reason="stop", created_at=now
+            number,
+            number - 1 or None,
+            user or "",
+            text=answer or "",
+            finish_reason=None if answer is None else "stop",
+            created_at=now,
         )
-        for number, (user, answer) in enumerate(zip(texts[::2], answers, strict=False), start=1)
+        for number, (user, answer) in enumerate(zip_longest(texts[::2], texts[1::2]), start=1)
     ]
     return SavedConversation(0, "", system, "", turns[-1].id, len(turns), now, now), turns

@@ -116,12 +116,15 @@ def test_import_of_chat_messages(capsys: pytest.CaptureFixture[str], tmp_path: P
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"},
         {"role": "user", "content": "c"},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "d"},
     ]
     path.write_text(json.dumps({"messages": messages}))
     (number,) = value(capsys, "import", str(path))["imported"]
     shown = value(capsys, "show", str(number))
     assert shown["system"] == "Be kind."
-    assert [(turn["user"], turn["text"]) for turn in shown["turns"]] == [("a", "b"), ("c", "")]
+    said = [(turn["user"], turn["text"], turn["finish_reason"]) for turn in shown["turns"]]
+    assert said == [("a", "b", "stop"), ("c", "", "stop"), ("d", "", None)]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +298,8 @@ def test_turns_in_a_circle_have_an_end(
         history.write("saving in", lambda: history.execute(sql))
         saved = history.turns(1)
     assert [turn.parent for turn in saved] == [None, 1, 1]
-    assert resume_at([replace(turn, text="", token_ids=()) for turn in saved], 2)[0] is None
+    lost = [replace(turn, text="", token_ids=(), finish_reason=None) for turn in saved]
+    assert resume_at(lost, 2)[0] is None
     assert "北京" in call(capsys, "show", "1")[1]
     assert call(capsys, "export", "1", "--format", "md")[0] == 0
 

@@ -19,6 +19,7 @@ from sus_local.llm import LLM
 from sus_local.presets import Preset
 
 ONE, OTHER = Path("one.gguf"), Path("other.gguf")
+SAMPLING = {"max_tokens": 8, "seed": 1}
 _SUM = 261
 """Of a token of the one model and that of the same byte in the other."""
 
@@ -79,7 +80,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 def dialogue_with(history: History | None) -> Dialogue:
     ui = Lines()
-    session = Session(ui, history, ONE, name="one", loading={}, sampling={"max_tokens": 8})
+    session = Session(ui, history, ONE, name="one", loading={}, sampling=SAMPLING)
     session.load()
     return Dialogue(session, ui)
 
@@ -313,16 +314,14 @@ def test_a_preset_keeps_what_is_in_use_and_brings_it_back(
     dialogue.handle("/system Be brief.")
     dialogue.handle("/set temperature 0.25")
     dialogue.handle("/preset save brief")
-    assert presets.find("brief") == Preset(
-        "one", "Be brief.", {"max_tokens": 8, "temperature": 0.25}
-    )
+    assert presets.find("brief") == Preset("one", "Be brief.", {**SAMPLING, "temperature": 0.25})
     dialogue.handle("first")
     session.change_model("other", OTHER, n_ctx=512)
     dialogue.handle("/system -")
     dialogue.handle("/set temperature default")
     dialogue.handle("/preset brief")
     assert (session.name, session.llm.n_ctx) == ("one", 4096)
-    assert session.sampling == {"max_tokens": 8, "temperature": 0.25}
+    assert session.sampling == {**SAMPLING, "temperature": 0.25}
     assert [turn.user for turn in session.conversation.turns] == ["first"]
     assert prompt_of(session) == "Be brief.\n\n" + text_of(session)
     assert "brief: one" in capsys.readouterr().err

@@ -189,6 +189,22 @@ def test_a_question_that_was_stopped_before_its_answer_is_passed_over(
     assert again.session.conversation.messages == first.session.conversation.messages
 
 
+def test_an_answer_of_nothing_is_an_answer(
+    llm: LLM, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model may write the next question at once, or half a character and then the end."""
+    dialogue = dialogue_with(history)
+    dialogue.handle("one")
+    monkeypatch.setattr(llm._backend, "_script", lambda prompt: b"### Human:")
+    dialogue.handle("two")
+    assert [(turn.text, turn.token_ids) for turn in history.turns(1)][1:] == [("", ())]
+    again = dialogue_with(history)
+    assert again.session.open(1) == ""
+    turns = again.session.conversation.turns
+    assert [turn.user for turn in turns] == ["one", "two"]
+    assert turns == dialogue.session.conversation.turns
+
+
 def test_a_stopped_question_is_answered_or_changed_where_it_was(llm: LLM, history: History) -> None:
     dialogue = dialogue_with(history)
     dialogue.handle("one")

@@ -85,7 +85,7 @@ def answered(saved: Sequence[SavedTurn]) -> list[SavedTurn]:
     return [
         replace(turn, parent=_last_answered(turn.parent, by_id))
         for turn in saved
-        if _has_answer(turn)
+        if not turn.unanswered
     ]
 
 
@@ -93,7 +93,7 @@ def resume_at(saved: Sequence[SavedTurn], active: int | None) -> tuple[int | Non
     """The turn to go on from; past one without any answer, whose question is given back."""
     by_id = _by_id(saved)
     turn = by_id.get(active)
-    unanswered = "" if turn is None or _has_answer(turn) else turn.user
+    unanswered = turn.user if turn is not None and turn.unanswered else ""
     return _last_answered(active, by_id), unanswered
 
 
@@ -101,13 +101,9 @@ def _by_id(saved: Sequence[SavedTurn]) -> dict[int | None, SavedTurn]:
     return {turn.id: turn for turn in saved}
 
 
-def _has_answer(turn: SavedTurn) -> bool:
-    return bool(turn.text or turn.token_ids)
-
-
 def _last_answered(number: int | None, by_id: Mapping[int | None, SavedTurn]) -> int | None:
     """The turn of this number, or the nearest one before it that got an answer."""
     turn = by_id.get(number)
-    while turn is not None and not _has_answer(turn):
+    while turn is not None and turn.unanswered:
         turn = by_id.get(turn.parent)
     return None if turn is None else turn.id
