@@ -36,7 +36,7 @@ types: $(VENV)/installed-dev
 	$(BIN)/python tools/typecheck.py
 
 unit: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not model and not slow"
+	$(BIN)/python -m pytest -n auto -m "not model and not slow"
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python tools/cli_docs.py

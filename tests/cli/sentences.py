@@ -6,6 +6,7 @@ A value that varies stands as ``‹value›``, whatever it is.
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +33,13 @@ class Sentence:
     english: str
 
 
-def sentences() -> Iterator[Sentence]:
+@functools.cache
+def sentences() -> tuple[Sentence, ...]:
     """Every message and hint of every error that is made anywhere."""
+    return tuple(_sentences())
+
+
+def _sentences() -> Iterator[Sentence]:
     for path in sorted(file for folder in FOLDERS for file in folder.rglob("*.py")):
         module = _Module(ast.parse(path.read_text(encoding="utf-8")))
         for call, function in module.calls():
