@@ -126,6 +126,10 @@ class Backend(Protocol):
         """Let decodes run again."""
         ...
 
+    def rest(self) -> None:
+        """Nothing is to be decoded for now: let go what others in this process could use."""
+        ...
+
     def sampler(
         self, params: SamplingParams, *, seed: int, past_token_ids: Sequence[int]
     ) -> Sampler:

@@ -102,6 +102,7 @@ class Fake:
         self._rows: dict[int, list[Cell]] = {}
         self._aborted = threading.Event()
         self.num_decoded_tokens = 0
+        self.num_rests = 0
         self.closed = False
         self.fail_next: str | None = None
 
@@ -158,6 +159,10 @@ class Fake:
     def clear_abort(self) -> None:
         """Let decodes run again."""
         self._aborted.clear()
+
+    def rest(self) -> None:
+        """Count the rests."""
+        self.num_rests += 1
 
     def sampler(
         self, params: SamplingParams, *, seed: int, past_token_ids: Sequence[int]

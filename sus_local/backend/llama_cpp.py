@@ -26,6 +26,7 @@ from sus_local.backend.load_progress import LoadProgress
 from sus_local.backend.logit_rows import LogitRows
 from sus_local.backend.model_info import metadata_of, model_info
 from sus_local.backend.native_limits import check_architecture
+from sus_local.backend.openmp import release_threads
 from sus_local.backend.options import (
     DEFAULT_N_CTX,
     KV_TYPES,
@@ -154,6 +155,10 @@ class LlamaCpp:
         """Let decodes run again."""
         self._abort_flag.clear()
 
+    def rest(self) -> None:
+        """See :mod:`sus_local.backend.openmp`."""
+        release_threads()
+
     def sampler(
         self, params: SamplingParams, *, seed: int, past_token_ids: Sequence[int]
     ) -> Sampler:
@@ -180,7 +185,10 @@ class LlamaCpp:
             if self._embedding is None:
                 threads = int(c.llama_n_threads_batch(self._context))
                 self._embedding = EmbeddingContext(self._model, n_threads=threads)
-            return self._embedding.embed(token_ids)
+            try:
+                return self._embedding.embed(token_ids)
+            finally:
+                release_threads()
 
     def copy(self, source: int, target: int, start: int, end: int) -> None:
         """Share cells."""

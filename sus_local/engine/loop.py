@@ -165,6 +165,8 @@ class EngineLoop:
         wait for them, but begins again when they come within a moment.
         """
         if self.engine.is_idle:
+            if self._inbox.empty():
+                self.engine.backend.rest()
             if not self._carry_out(self._inbox.get()):
                 return False
             self._gathers_until = time.perf_counter() + _GATHER_S

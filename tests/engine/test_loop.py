@@ -237,3 +237,14 @@ def test_an_engine_that_cannot_go_on_says_so_to_whoever_comes_later() -> None:
     with pytest.raises(EngineClosedError):
         submit(loop, TWO)
     loop.close()
+
+
+def test_an_engine_without_work_lets_its_backend_rest() -> None:
+    fake = Fake()
+    loop = EngineLoop(make_engine(fake))
+    for wanted in (1, 2):
+        assert any(call(loop, lambda: fake.num_rests) >= wanted for _ in range(1000))
+        sink = Done()
+        loop.submit(Request(tuple(ONE), SamplingParams(temperature=0, max_tokens=9), sink, ROOT))
+        assert sink.done.wait(WAIT_S)
+    loop.close()
