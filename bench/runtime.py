@@ -20,9 +20,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import conversations
+import quotations
 import structured
 from figures import Figure
 from llama_cpp_tools import find_programs
+from padded_model import write_padded_model
 from platformdirs import user_cache_path
 from random_model import SHAPES, write_random_model
 from sides import LlamaCppPython, Settings, Side, open_llama_server, open_sus_local
@@ -33,6 +35,7 @@ from sus_local.offload.gguf_facts import ModelFacts, read_facts
 
 CASES = (
     "decode", "prefill", "batched", "schema", "chat", "interrupted", "restart", "saving", "idle",
+    "quotations",
 )  # fmt: skip
 
 
@@ -103,15 +106,22 @@ def _run(
                 yield from conversations.long_conversation(everyone, n_vocab)
             if "interrupted" in only:
                 yield from conversations.interrupted(everyone, n_vocab)
+    if "quotations" in only:
+        padded = _made(options.cache / "demo-padded-q4_k_m.gguf", write_padded_model)
+        yield from quotations.conversation(padded, settings, programs, options.rounds)
     if "restart" in only:
         yield from conversations.restart(model, settings, n_vocab)
 
 
 def _random_model(cache: Path, shape: str) -> Path:
     path = cache / f"random-{shape}-q4_k_m.gguf"
+    return _made(path, lambda path: write_random_model(path, SHAPES[shape]))
+
+
+def _made(path: Path, write: Callable[[Path], Path]) -> Path:
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        write_random_model(path, SHAPES[shape])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
     return path
 
 

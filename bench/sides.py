@@ -24,11 +24,13 @@ class Settings:
 
     Attributes:
         flash_attn: Of sus-local; None leaves it to the memory plan.
+        draft_max: Of sus-local; 0 where each token is to be decoded by itself.
     """
 
     n_threads: int
     n_ctx: int = 8192
     flash_attn: bool | None = None
+    draft_max: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -177,11 +179,13 @@ def open_sus_local(model: Path, settings: Settings, kv_dir: Path) -> Iterator[Su
 
 
 @contextlib.contextmanager
-def open_llama_server(programs: Path, model: Path, settings: Settings) -> Iterator[LlamaServer]:
+def open_llama_server(
+    programs: Path, model: Path, settings: Settings, *options: str
+) -> Iterator[LlamaServer]:
     """The model in a llama-server of its own, ended at the end."""
     port = _free_port()
     command = [programs / "llama-server", "-m", model, "--port", port, "--no-webui"]
-    command += ["-c", settings.n_ctx, "-t", settings.n_threads]
+    command += ["-c", settings.n_ctx, "-t", settings.n_threads, *options]
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

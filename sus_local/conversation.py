@@ -239,8 +239,8 @@ class Conversation:
         turns = self._branch(exchange.parent)
         new = token_ids[exchange.num_sent :]
         full = len(prompt.token_ids) + len(new) >= self._llm.n_ctx
-        ruled = params.grammar is not None or params.json_schema is not None
-        if not full or ruled or self.overflow == "error" or params.max_tokens == len(token_ids):
+        ends = params.ruled or params.max_tokens == len(token_ids)
+        if not full or ends or self.overflow == "error":
             return False
         said = (*prompt.turn_token_ids, *token_ids)
         try:

@@ -163,6 +163,11 @@ class SamplingParams:
         """Whether the most likely token is always taken."""
         return self.temperature is not None and self.temperature < _LEAST_TEMPERATURE
 
+    @property
+    def ruled(self) -> bool:
+        """Whether the answer has to follow a grammar or a schema."""
+        return self.grammar is not None or self.json_schema is not None
+
     def with_defaults(self, defaults: Mapping[str, float]) -> SamplingParams:
         """These parameters with each ``None`` filled: from ``defaults``, else the field's usual.
 

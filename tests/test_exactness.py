@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from sus_local import LLM, Conversation, SamplingParams, load
+from sus_local.engine.lookup import Lookup
 from tests.engine.driving import call
 
 pytestmark = pytest.mark.model
@@ -108,6 +109,25 @@ def test_continued(loader: Loader, dialogues: list[Dialogue]) -> None:
     with loader() as llm:
         for questions, expected in dialogues:
             assert hold(llm.conversation(), questions) == expected
+
+
+def test_guessed(
+    loader: Loader, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is repeated is computed several tokens at a time."""
+    learned: list[tuple[int, int]] = []
+    learn = Lookup.learn
+
+    def noted(lookup: Lookup, *, num_guessed: int, num_right: int) -> None:
+        learned.append((num_guessed, num_right))
+        learn(lookup, num_guessed=num_guessed, num_right=num_right)
+
+    monkeypatch.setattr(Lookup, "learn", noted)
+    with loader(draft_max=15) as llm:
+        for questions, expected in dialogues:
+            assert hold(llm.conversation(), questions) == expected
+    assert sum(right for _, right in learned) > len(dialogues)
+    assert any(right < guessed for guessed, right in learned)
 
 
 def test_streamed(loader: Loader, dialogues: list[Dialogue]) -> None:

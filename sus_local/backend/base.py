@@ -57,6 +57,8 @@ class ModelInfo:
         can_shift: Whether KV can be moved to other positions.
         min_chunk_tokens: The fewest tokens that a prefill is worth being cut into, where a decode
             runs to its end, as on a GPU; 0 where :meth:`Backend.abort` ends it.
+        draft_max: The most tokens that are guessed to follow and computed together with one that is
+            decoded; 0 where that brings nothing.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ModelInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     can_shift: bool = True
     min_chunk_tokens: int = 0
+    draft_max: int = 0
 
 
 class Sampler(Protocol):

@@ -58,6 +58,8 @@ class Fake:
         end_every: One in so many next tokens ends the answer; 0 never.
         script: Answers instead of hashes: the bytes that follow a prompt, given its tokens.
         delay_s: How long a decode takes, for tests of cancelling.
+        draft_max: See :class:`sus_local.backend.base.ModelInfo`.
+        num_letters: Bytes that answers are made of; of few of them parts come back.
         forced: Tokens that have to follow a sampled one, as under a grammar.
     """
 
@@ -75,6 +77,8 @@ class Fake:
         fingerprint: str = "fake",
         can_shift: bool = True,
         min_chunk_tokens: int = 0,
+        draft_max: int = 0,
+        num_letters: int = 95,
         forced: Callable[[int], Sequence[int]] = lambda token_id: (),
     ) -> None:
         self._info = ModelInfo(
@@ -92,8 +96,10 @@ class Fake:
             metadata=dict(metadata or {}),
             can_shift=can_shift,
             min_chunk_tokens=min_chunk_tokens,
+            draft_max=draft_max,
         )
         self._end_every = end_every
+        self._num_letters = num_letters
         self._script = script
         self._delay_s = delay_s
         self.forced = forced
@@ -189,7 +195,7 @@ class Fake:
         number = _hash(salt, *(part for cell in cells for part in (cell.position, cell.value)))
         if self._end_every and number % self._end_every == 0:
             return _EOS
-        return _FIRST_BYTE + 32 + number // 64 % 95
+        return _FIRST_BYTE + 32 + number // 64 % self._num_letters
 
     def copy(self, source: int, target: int, start: int, end: int) -> None:
         """Share cells."""

@@ -12,7 +12,7 @@ from llama_cpp import llama_cpp as c
 from sus_local.backend.base import ModelInfo
 from sus_local.backend.fingerprint import file_fingerprint
 from sus_local.backend.ggml_devices import list_devices
-from sus_local.backend.options import KV_TYPES, LoadOptions
+from sus_local.backend.options import KV_TYPES, LoadOptions, default_draft_max
 
 _GPU_CHUNK_TOKENS = 64
 """A GPU needs about as many tokens to be busy."""
@@ -54,7 +54,15 @@ def model_info(path: Path, options: LoadOptions, model: Any, context: Any) -> Mo
         metadata=metadata,
         can_shift=can_shift(context, options, int(width)),
         min_chunk_tokens=_min_chunk_tokens(model, context, options),
+        draft_max=_draft_max(model, options),
     )
+
+
+def _draft_max(model: Any, options: LoadOptions) -> int:
+    if options.draft_max is not None:
+        return options.draft_max
+    slow_batches = options.flash_attn is not False and not _uses_gpu(options)
+    return default_draft_max(int(c.llama_model_size(model)), slow_batches=slow_batches)
 
 
 def _min_chunk_tokens(model: Any, context: Any, options: LoadOptions) -> int:
@@ -63,10 +71,14 @@ def _min_chunk_tokens(model: Any, context: Any, options: LoadOptions) -> int:
     With a part of the layers there, a chunk has the weights of all the others copied to it
     (``op_offload`` in llama.cpp), which costs as much for a short one as for a long one.
     """
-    if not (options.n_gpu_layers and any(d.holds_layers for d in list_devices())):
+    if not _uses_gpu(options):
         return 0
     has_all = not 0 < options.n_gpu_layers <= c.llama_model_n_layer(model)
     return _GPU_CHUNK_TOKENS if has_all else int(c.llama_n_ubatch(context))
+
+
+def _uses_gpu(options: LoadOptions) -> bool:
+    return options.n_gpu_layers != 0 and any(device.holds_layers for device in list_devices())
 
 
 def can_shift(context: Any, options: LoadOptions, head_width: int) -> bool:

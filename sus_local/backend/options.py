@@ -29,6 +29,7 @@ fit."""
 
 _MIN_OUTPUTS = 32
 _BYTES_WORTH_A_THREAD = 32 << 20
+_BYTES_WORTH_A_GUESS = 256 << 20
 
 
 _MOST_THREADS = 512
@@ -45,11 +46,12 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "n_ubatch": (1, _MOST_TOKENS),
     "n_gpu_layers": (-1, _MOST_TOKENS),
     "max_sequences": (1, _MOST_SEQUENCES),
+    "draft_max": (0, _MIN_OUTPUTS - 1),
 }
 """What llama.cpp takes; more than it takes ends the process, or is cut to something else."""
 
 _SWITCHES = ("offload_kqv", "flash_attn", "use_mmap", "use_mlock")
-_MAY_BE_OPEN = {"n_ctx", "n_threads", "n_threads_batch", "n_ubatch", "flash_attn"}
+_MAY_BE_OPEN = {"n_ctx", "n_threads", "n_threads_batch", "n_ubatch", "flash_attn", "draft_max"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class LoadOptions:
         use_mmap: Map the file instead of reading it.
         use_mlock: Keep it from being swapped out.
         max_sequences: Sequences in the context at once.
+        draft_max: The most tokens of an answer that are guessed from the text before and computed
+            in one decode; 0 guesses nothing; None: see :func:`default_draft_max`.
         rope_freq_base: 0 takes the model's.
         rope_freq_scale: 0 takes the model's.
         tensor_split: Shares of the GPUs.
@@ -89,6 +93,7 @@ class LoadOptions:
     use_mmap: bool = True
     use_mlock: bool = False
     max_sequences: int = 4
+    draft_max: int | None = None
     rope_freq_base: float = 0.0
     rope_freq_scale: float = 0.0
     tensor_split: tuple[float, ...] = ()
@@ -162,6 +167,14 @@ def default_threads(num_weight_bytes: int) -> int:
     between two meetings they cost more than they bring, and on a busy machine very much more.
     """
     return max(1, min(num_fast_cores(), num_weight_bytes // _BYTES_WORTH_A_THREAD))
+
+
+def default_draft_max(num_weight_bytes: int, *, slow_batches: bool) -> int:
+    """15, a batch of 16 with the token before them, where reading weights is what a token costs.
+
+    Not with flash attention on the CPU, which takes batches of 2 to 63 tokens row by row.
+    """
+    return 15 if num_weight_bytes >= _BYTES_WORTH_A_GUESS and not slow_batches else 0
 
 
 def num_outputs(max_sequences: int) -> int:

@@ -7,6 +7,7 @@ import time
 
 from sus_local.backend.base import Backend, DecodeAborted, Sampler
 from sus_local.engine.batch import Batch, Entry
+from sus_local.engine.lookup import Lookup
 from sus_local.engine.residency import Residency
 from sus_local.engine.scheduler import Scheduler
 from sus_local.engine.sequence import Finish, Request, Sequence
@@ -72,6 +73,8 @@ class Engine:
         self.scheduler.add(sequence)
         if request.scored:
             return sequence
+        if self.backend.info.draft_max and not request.sampling.ruled:
+            sequence.lookup = Lookup(self.backend.info.draft_max)
         try:
             sequence.sampler = self.backend.sampler(
                 request.sampling, seed=request.seed, past_token_ids=request.token_ids
@@ -87,7 +90,8 @@ class Engine:
         if self._stopping:
             return False
         self._drop_cancelled()
-        batch = Batch.compose(self.scheduler.schedule())
+        plan = self.scheduler.schedule()
+        batch = Batch.compose(plan, self._guess(plan))
         if not batch.entries:
             return False
         began = time.perf_counter()
@@ -144,6 +148,17 @@ class Engine:
         self.residency.check_invariants()
         self.store.check_invariants()
 
+    def _guess(self, plan: list[tuple[Sequence, int]]) -> tuple[int, ...]:
+        """What probably follows in an answer that is decoded alone; beside others, whose batch
+        reads the weights once for all of them, a guess saves less and costs them time."""
+        if len(plan) != 1:
+            return ()
+        sequence, _ = plan[0]
+        if sequence.in_prefill or sequence.lookup is None:
+            return ()
+        room = min(self.residency.cells.num_free, self.backend.info.n_batch) - 1
+        return sequence.lookup.guess(sequence.token_ids, room)
+
     def _decode(self, batch: Batch) -> None:
         """Compute a batch, unless one of it was cancelled before :meth:`cancel` could see it."""
         self._batch = batch
@@ -195,7 +210,7 @@ class Engine:
     def _sample(self, entry: Entry) -> None:
         sequence = entry.sequence
         try:
-            reason = self._pick(entry) or self._add_forced(sequence)
+            reason = self._pick_all(entry) if entry.guess else self._pick(sequence, entry.row)
         except Exception as error:
             self._refuse(sequence, error)
             return
@@ -210,14 +225,30 @@ class Engine:
         if sequence.num_computed - sequence.num_saved >= max(_CHECKPOINT_TOKENS, slow):
             self.residency.save(sequence)
 
-    def _pick(self, entry: Entry) -> FinishReason | None:
-        """Sample the next token and hand it over."""
-        sequence, sampling = entry.sequence, entry.sequence.request.sampling
-        token_id = _sampler(sequence).sample(entry.row)
+    def _pick_all(self, entry: Entry) -> FinishReason | None:
+        """Sample as long as the guess comes true, and the token that is not as guessed, or new."""
+        sequence, num_right, reason = entry.sequence, 0, None
+        try:
+            for row, guessed in enumerate((*entry.guess, None), start=entry.row):
+                length = len(sequence)
+                reason = self._pick(sequence, row)
+                if reason is not None or sequence.token_ids[length:] != [guessed]:
+                    break
+                num_right += 1
+        finally:
+            self.residency.keep(sequence, num_right, num_guessed=len(entry.guess))
+        if sequence.lookup is not None:
+            sequence.lookup.learn(num_guessed=len(entry.guess), num_right=num_right)
+        return reason
+
+    def _pick(self, sequence: Sequence, row: int) -> FinishReason | None:
+        """Sample the next token and hand it over, with what has to follow it."""
+        sampling = sequence.request.sampling
+        token_id = _sampler(sequence).sample(row)
         logprob: TokenLogprob | None = None
         if sampling.logprobs:
-            logprob = self.backend.logprob(entry.row, token_id, sampling.top_logprobs)
-        return self._hand_over(sequence, token_id, logprob)
+            logprob = self.backend.logprob(row, token_id, sampling.top_logprobs)
+        return self._hand_over(sequence, token_id, logprob) or self._add_forced(sequence)
 
     def _add_forced(self, sequence: Sequence) -> FinishReason | None:
         """Hand over what has to follow; its KV is computed in one batch, as that of a prompt."""

@@ -114,13 +114,19 @@ class Residency:
         self.cells.grow(sequence.cells, count)
         sequence.num_computed += count
 
+    def keep(self, sequence: Sequence, num_tokens: int, *, num_guessed: int) -> None:
+        """Of the guessed tokens that were computed so many came true; the others leave."""
+        self.grow(sequence, num_tokens)
+        if num_tokens < num_guessed:
+            self.undo(sequence, sequence.num_computed)
+
     def settle(self) -> None:
         """A decode carried out every shift."""
         for sequence in self.residents:
             sequence.settled = True
 
     def undo(self, sequence: Sequence, position: int) -> None:
-        """Remove what an aborted decode may have left from ``position`` on."""
+        """Remove what a decode may have left from ``position`` on."""
         if sequence.slot is not None:
             self._backend.remove(sequence.slot, position)
 

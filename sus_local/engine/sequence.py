@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sus_local.backend.base import Sampler
 from sus_local.engine.cells import Holding
+from sus_local.engine.lookup import Lookup
 from sus_local.errors import SusLocalError
 from sus_local.kv.blocks import chain_key, digest
 from sus_local.results import FinishReason, Timings, TokenLogprob, Usage
@@ -109,6 +110,7 @@ class Sequence:
         cells: Its cells, ``num_computed`` of them while it has a slot.
         num_scored: Tokens that were handed over, of a request that is scored.
         settled: False between a shift and the decode that carries it out.
+        lookup: Guesses what follows; None where nothing is guessed.
     """
 
     def __init__(self, request: Request) -> None:
@@ -125,6 +127,7 @@ class Sequence:
         self.chain: list[tuple[int, bytes]] = []
         self.settled = True
         self.sampler: Sampler | None = None
+        self.lookup: Lookup | None = None
         self.cancelled = False
         self.num_cached_tokens = 0
         self.cache_note = ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sus_local.backend.options import LoadOptions
+from sus_local.backend.options import LoadOptions, default_draft_max
 from sus_local.errors import RequestError
 
 
@@ -23,6 +23,7 @@ from sus_local.errors import RequestError
         ({"max_sequences": 256}, "max_sequences is 256, it has to be from 1 to 255"),
         ({"max_sequences": 2.5}, "max_sequences is 2.5, it has to be a whole number"),
         ({"max_sequences": None}, "max_sequences is None, it has to be a whole number"),
+        ({"draft_max": 32}, "draft_max is 32, it has to be from 0 to 31"),
         ({"n_ctx": "512"}, "n_ctx is '512', it has to be a whole number"),
         ({"n_ctx": 512.5}, "n_ctx is 512.5, it has to be a whole number"),
         ({"n_threads": "2"}, "n_threads is '2', it has to be a whole number"),
@@ -38,6 +39,13 @@ def test_a_number_out_of_range_is_refused(wrong: dict[str, Any], said: str) -> N
     with pytest.raises(RequestError) as caught:
         LoadOptions(**wrong)
     assert caught.value.message == said
+
+
+def test_guesses_are_made_where_reading_weights_is_the_cost() -> None:
+    small, large = 14 << 20, 20 << 30
+    assert default_draft_max(small, slow_batches=False) == 0
+    assert default_draft_max(large, slow_batches=False) == 15
+    assert default_draft_max(large, slow_batches=True) == 0
 
 
 def test_what_is_left_open_is_in_range() -> None:

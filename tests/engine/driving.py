@@ -115,10 +115,11 @@ def fresh_answer(
     max_tokens: int,
     *,
     end_every: int = 16,
+    num_letters: int = 95,
     forced: Callable[[int], Tokens[int]] = lambda token_id: (),
 ) -> list[int]:
     """What a model says that never saw anything else, computed a token at a time."""
-    fake = Fake(n_ctx=4096, n_batch=4096, end_every=end_every)
+    fake = Fake(n_ctx=4096, n_batch=4096, end_every=end_every, num_letters=num_letters)
     fake.decode([Slice(0, 0, token_ids, 1)])
     found = [fake.next_token(len(token_ids) - 1)]
     coming = list(forced(found[-1]))

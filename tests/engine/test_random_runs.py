@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
+from sus_local.engine.lookup import Lookup
 from sus_local.engine.sequence import Sequence
 from tests.engine.driving import Recorder, fresh_answer, make_engine, some_forced, step, submit
 
@@ -23,6 +25,9 @@ class Run:
     random: random.Random
     histories: list[list[int]] = field(default_factory=lambda: [[]])
     open: list[tuple[Sequence, Recorder, list[int]]] = field(default_factory=list)
+    num_letters: int = 95
+    said: tuple[int, int] = (3, 6)
+    most_open: int = 8
     num_checked: int = 0
 
     def act(self) -> None:
@@ -35,9 +40,12 @@ class Run:
         """Continue, or branch off, one of the histories."""
         history = self.random.choice(self.histories[-6:])
         kept = len(history) if self.random.random() < 0.6 else self.random.randint(0, len(history))
-        said = [self.random.randint(3, 6) for _ in range(self.random.randint(1, 40))]
+        said = [self.random.randint(*self.said) for _ in range(self.random.randint(1, 40))]
         prompt = history[:kept] + said
-        if len(prompt) + MAX_TOKENS < self.engine.backend.info.n_ctx and len(self.open) < 8:
+        if (
+            len(prompt) + MAX_TOKENS < self.engine.backend.info.n_ctx
+            and len(self.open) < self.most_open
+        ):
             sequence, sink = submit(self.engine, prompt, max_tokens=MAX_TOKENS)
             self.open.append((sequence, sink, prompt))
 
@@ -64,7 +72,9 @@ class Run:
         assert sink.finish is not None
         fake = self.engine.backend
         assert isinstance(fake, Fake)
-        expected = fresh_answer(prompt, MAX_TOKENS, forced=fake.forced)
+        expected = fresh_answer(
+            prompt, MAX_TOKENS, forced=fake.forced, num_letters=self.num_letters
+        )
         if sink.finish.finish_reason == "cancelled":
             expected = expected[: len(sink.token_ids)]
         assert sink.token_ids == expected
@@ -100,3 +110,39 @@ def test_tokens_that_have_to_follow_change_nothing_of_that(
     while run.open:
         run.step()
     assert run.num_checked > 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("forced", [lambda token_id: (), some_forced])
+@pytest.mark.parametrize(("ram_bytes", "n_ctx"), [(1 << 22, 512), (6000, 160), (0, 160)])
+def test_guesses_change_nothing_of_that(
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    forced: Callable[[int], list[int]],
+    ram_bytes: int,
+    n_ctx: int,
+) -> None:
+    """Of two letters much comes back, so that many guesses are made, and some come true."""
+    fake = Fake(n_ctx=n_ctx, max_sequences=3, draft_max=15, num_letters=2, forced=forced)
+    learned: list[tuple[int, int]] = []
+    learn = Lookup.learn
+
+    def noted(lookup: Lookup, *, num_guessed: int, num_right: int) -> None:
+        learned.append((num_guessed, num_right))
+        learn(lookup, num_guessed=num_guessed, num_right=num_right)
+
+    monkeypatch.setattr(Lookup, "learn", noted)
+    run = Run(
+        make_engine(fake, ram_bytes=ram_bytes, max_sequences=3),
+        random.Random(seed),
+        num_letters=2,
+        said=(35, 36),
+        most_open=2,
+    )
+    for _ in range(1000):
+        run.act()
+    while run.open:
+        run.step()
+    assert run.num_checked > 20
+    assert sum(right for _, right in learned) > 5
+    assert any(0 < right < guessed for guessed, right in learned)
