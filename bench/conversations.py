@@ -158,6 +158,14 @@ def idle_conversations(side: SusLocal, n_vocab: int) -> Iterator[Figure]:
     yield pair(name, "tokens/s", beside, alone, "alone", (">=", 0.97))
 
 
+def second_model(side: SusLocal, model: Path, settings: Settings, n_vocab: int) -> Iterator[Figure]:
+    """Decode speed beside another model in this process that has answered and rests."""
+    alone = _decode_speed(side, 9800, n_vocab)
+    with tempfile.TemporaryDirectory() as folder, _warm(model, settings, Path(folder), n_vocab):
+        beside = _decode_speed(side, 9900, n_vocab)
+    yield pair("decode beside a second model", "tokens/s", beside, alone, "alone", (">=", 0.97))
+
+
 def _decode_speed(side: SusLocal, seed: int, n_vocab: int) -> float:
     prompt = token_ids(64, seed, n_vocab)
     return statistics.median(side.decode_speed(prompt, 48) for _ in range(5))

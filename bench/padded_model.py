@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from gguf import GGUFReader, GGUFValueType, GGUFWriter, ReaderTensor
-from random_model import SHAPES, Shape
+from random_model import SHAPES, Shape, describe
 
 from sus_local.convert import convert
 from sus_local.demo.model import checkpoint
@@ -30,7 +30,7 @@ def write_padded_model(path: Path) -> Path:
     partial = path.with_suffix(".partial")
     writer = GGUFWriter(partial, "llama")
     shape = _widened(reader)
-    _describe(writer, reader, shape)
+    _describe_padded(writer, reader, shape)
     for name, tensor, extents in _tensors(reader, shape):
         padded = _padded(tensor, extents, shape)
         writer.add_tensor(name, padded, raw_dtype=tensor.tensor_type)
@@ -62,30 +62,15 @@ def _widened(reader: GGUFReader) -> Shape:
     )
 
 
-def _describe(writer: GGUFWriter, reader: GGUFReader, shape: Shape) -> None:
+def _describe_padded(writer: GGUFWriter, reader: GGUFReader, shape: Shape) -> None:
     for name, field in reader.fields.items():
         if name.startswith(_KEPT) and name not in _NEW:
             kinds = field.types
             sub_type = kinds[-1] if kinds[0] == GGUFValueType.ARRAY else None
             writer.add_key_value(name, field.contents(), kinds[0], sub_type=sub_type)
-    share = _number(reader, "embedding_length") / shape.n_embd
-    writer.add_file_type(_file_type(reader))
-    writer.add_block_count(shape.n_layer)
-    writer.add_context_length(_number(reader, "context_length"))
-    writer.add_embedding_length(shape.n_embd)
-    writer.add_feed_forward_length(shape.n_ff)
-    writer.add_head_count(shape.n_head)
-    writer.add_head_count_kv(shape.n_head_kv)
-    writer.add_vocab_size(shape.n_vocab)
-    writer.add_rope_dimension_count(shape.n_embd // shape.n_head)
-    writer.add_rope_freq_base(_number(reader, "rope.freq_base"))
     # The mean square over more numbers, of which the new ones are zero, is less by this share.
-    writer.add_layer_norm_rms_eps(_number(reader, "attention.layer_norm_rms_epsilon") * share)
-
-
-def _file_type(reader: GGUFReader) -> int:
-    field = reader.get_field("general.file_type")
-    return 0 if field is None else int(field.contents())
+    share = _number(reader, "embedding_length") / shape.n_embd
+    describe(writer, shape, rms_eps=_number(reader, "attention.layer_norm_rms_epsilon") * share)
 
 
 def _tensors(

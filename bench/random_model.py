@@ -47,7 +47,9 @@ def write_random_model(path: Path, shape: Shape | None = None, *, seed: int = 0)
     shape = shape or Shape()
     partial = path.with_suffix(".partial")
     writer = GGUFWriter(partial, "llama")
-    _describe(writer, shape)
+    writer.add_name("random")
+    describe(writer, shape)
+    _add_vocabulary(writer, shape.n_vocab)
     pool = _Pool(np.random.default_rng(seed))
     for name, extents, kind in _tensors(shape):
         tensor = pool.tensor(extents, kind)
@@ -112,8 +114,8 @@ def _has_more_bits(layer: int, n_layer: int) -> bool:
     return layer < eighth or layer >= 7 * n_layer // 8 or (layer - eighth) % 3 == 2
 
 
-def _describe(writer: GGUFWriter, shape: Shape) -> None:
-    writer.add_name("random")
+def describe(writer: GGUFWriter, shape: Shape, *, rms_eps: float = 1e-5) -> None:
+    """Write what llama.cpp has to know of a Q4_K_M of this shape; all but the vocabulary."""
     writer.add_file_type(15)
     writer.add_block_count(shape.n_layer)
     writer.add_context_length(shape.n_ctx)
@@ -123,8 +125,8 @@ def _describe(writer: GGUFWriter, shape: Shape) -> None:
     writer.add_head_count_kv(shape.n_head_kv)
     writer.add_rope_dimension_count(shape.n_embd // shape.n_head)
     writer.add_rope_freq_base(5e6)
-    writer.add_layer_norm_rms_eps(1e-5)
-    _add_vocabulary(writer, shape.n_vocab)
+    writer.add_layer_norm_rms_eps(rms_eps)
+    writer.add_vocab_size(shape.n_vocab)
 
 
 def _add_vocabulary(writer: GGUFWriter, n_vocab: int) -> None:
@@ -135,7 +137,6 @@ def _add_vocabulary(writer: GGUFWriter, n_vocab: int) -> None:
     num_words = n_vocab - len(tokens)
     tokens += ["▁", *(f"▁w{number}" for number in range(num_words - 1))]
     kinds += [TokenType.NORMAL] * num_words
-    writer.add_vocab_size(n_vocab)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
     writer.add_token_scores([0.0] * 259 + [-float(number) for number in range(num_words)])

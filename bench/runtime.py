@@ -35,7 +35,7 @@ from sus_local.offload.gguf_facts import ModelFacts, read_facts
 
 CASES = (
     "decode", "prefill", "batched", "schema", "chat", "interrupted", "restart", "saving", "idle",
-    "quotations",
+    "second", "quotations",
 )  # fmt: skip
 
 
@@ -93,6 +93,7 @@ def _run(
             "batched": lambda: speed.batched(options.rounds),
             "saving": lambda: conversations.saving(ours, n_vocab),
             "idle": lambda: conversations.idle_conversations(ours, n_vocab),
+            "second": lambda: conversations.second_model(ours, model, settings, n_vocab),
         }
         for name in CASES:
             if name in only and name in cases:

@@ -3,7 +3,7 @@
 llama.cpp computes with OpenMP where its compiler has it. GCC's library keeps threads for each of
 its callers, and once a process has more of them than cores, none spins at a barrier any more: all
 go to sleep there, some hundred times a token. A second model, or an embedding, that had computed
-once took a third of the speed of the first one for ever (on two cores 16 tokens/s, then 11).
+once took a third of the speed of the first one for ever (bench/runtime.py --only second).
 """
 
 from __future__ import annotations
