@@ -77,16 +77,11 @@ def load(
             print(llm.generate([{"role": "user", "content": "hi"}]).text)
     """
     path = _file_of(model)
-    knobs = LoadOptions(
-        n_ctx=n_ctx, n_threads=n_threads, kv_type=kv_type, max_sequences=max_sequences, **options
-    )
+    options |= {"n_ctx": n_ctx, "n_threads": n_threads, "kv_type": kv_type}
+    knobs = LoadOptions(max_sequences=max_sequences, **options)
     _check(n_gpu_layers, kv_ram_bytes, kv_disk_bytes, kv_dir)
     planned = _prepare(path, knobs, n_gpu_layers, kv_ram_bytes, rpc)
-    from sus_local.backend.llama_cpp import LlamaCpp
-    from sus_local.machine import system_memory
-
-    available = system_memory().available_bytes
-    backend = LlamaCpp(path, planned, on_progress=on_progress, most_ahead_bytes=available)
+    backend = _open(path, planned, on_progress)
     with _closed_on_failure(backend):
         store = open_store(backend.info.fingerprint, kv_ram_bytes, kv_disk_bytes, kv_dir)
         return LLM(backend, store=store, max_sequences=max_sequences, path=path)
@@ -97,6 +92,14 @@ def _file_of(model: str | Path) -> Path:
         return models.resolve(model)
     except OSError as error:  # a name that no file can have, for instance
         raise from_os_error(error, doing="opening", path=str(model)) from error
+
+
+def _open(path: Path, knobs: LoadOptions, on_progress: Callable[[float], None]) -> Backend:
+    from sus_local.backend.llama_cpp import LlamaCpp
+    from sus_local.machine import system_memory
+
+    available = system_memory().available_bytes
+    return LlamaCpp(path, knobs, on_progress=on_progress, most_ahead_bytes=available)
 
 
 @contextlib.contextmanager

@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 
 from sus_local import LLM, Conversation, SamplingParams, load
-from sus_local.engine.lookup import Lookup
-from tests.engine.driving import call
+from tests.engine.driving import call, note_guesses
 
 pytestmark = pytest.mark.model
 
@@ -115,14 +114,7 @@ def test_guessed(
     loader: Loader, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is repeated is computed several tokens at a time."""
-    learned: list[tuple[int, int]] = []
-    learn = Lookup.learn
-
-    def noted(lookup: Lookup, *, num_guessed: int, num_right: int) -> None:
-        learned.append((num_guessed, num_right))
-        learn(lookup, num_guessed=num_guessed, num_right=num_right)
-
-    monkeypatch.setattr(Lookup, "learn", noted)
+    learned = note_guesses(monkeypatch)
     with loader(draft_max=15) as llm:
         for questions, expected in dialogues:
             assert hold(llm.conversation(), questions) == expected

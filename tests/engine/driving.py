@@ -7,9 +7,12 @@ from collections.abc import Sequence as Tokens
 from concurrent.futures import Future
 from typing import TypeVar
 
+import pytest
+
 from sus_local.backend.base import Slice
 from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
+from sus_local.engine.lookup import Lookup
 from sus_local.engine.loop import EngineLoop
 from sus_local.engine.sequence import Finish, Request, Sequence, Shift
 from sus_local.errors import SusLocalError
@@ -131,6 +134,19 @@ def fresh_answer(
             found.append(fake.next_token(0))
             coming = list(forced(found[-1]))
     return found
+
+
+def note_guesses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """A list that fills with each guess from now on: its tokens, and how many came true."""
+    noted: list[tuple[int, int]] = []
+    learn = Lookup.learn
+
+    def note(lookup: Lookup, *, num_guessed: int, num_right: int) -> None:
+        noted.append((num_guessed, num_right))
+        learn(lookup, num_guessed=num_guessed, num_right=num_right)
+
+    monkeypatch.setattr(Lookup, "learn", note)
+    return noted
 
 
 def some_forced(token_id: int) -> list[int]:

@@ -10,9 +10,16 @@ import pytest
 
 from sus_local.backend.fake import Fake
 from sus_local.engine.engine import Engine
-from sus_local.engine.lookup import Lookup
 from sus_local.engine.sequence import Sequence
-from tests.engine.driving import Recorder, fresh_answer, make_engine, some_forced, step, submit
+from tests.engine.driving import (
+    Recorder,
+    fresh_answer,
+    make_engine,
+    note_guesses,
+    some_forced,
+    step,
+    submit,
+)
 
 MAX_TOKENS = 24
 
@@ -124,14 +131,7 @@ def test_guesses_change_nothing_of_that(
 ) -> None:
     """Of two letters much comes back, so that many guesses are made, and some come true."""
     fake = Fake(n_ctx=n_ctx, max_sequences=3, draft_max=15, num_letters=2, forced=forced)
-    learned: list[tuple[int, int]] = []
-    learn = Lookup.learn
-
-    def noted(lookup: Lookup, *, num_guessed: int, num_right: int) -> None:
-        learned.append((num_guessed, num_right))
-        learn(lookup, num_guessed=num_guessed, num_right=num_right)
-
-    monkeypatch.setattr(Lookup, "learn", noted)
+    learned = note_guesses(monkeypatch)
     run = Run(
         make_engine(fake, ram_bytes=ram_bytes, max_sequences=3),
         random.Random(seed),
